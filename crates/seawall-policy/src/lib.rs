@@ -1,0 +1,36 @@
+//! The decisions every reliable service makes, as small pure state machines.
+//!
+//! Nothing here does I/O, looks at a clock, starts a thread, or draws unseeded randomness: time and luck
+//! arrive as arguments, decisions leave as return values. That is what makes a week of outages a test of
+//! milliseconds, and a trace replayable. Start reading at [`breaker`], which shows the shape the others
+//! share: a `Core` that decides, and a `&self` shell of atomics where a decision lies on each request's path.
+//!
+//! | question | module |
+//! |---|---|
+//! | May I call this? | [`breaker`] |
+//! | May I call again, when, and at whose expense? | [`retry`] |
+//! | Is anyone still waiting for the answer? | [`deadline`] |
+//! | May this one in as well? | [`inflight`] |
+//! | Is it up? | [`probe`] |
+//! | Is it still there? | [`lease`] |
+//! | Where does this key live? | [`placement`] |
+//! | When is it started again? | [`restart`] |
+
+pub mod breaker;
+mod counter;
+pub mod deadline;
+pub mod duration;
+pub mod inflight;
+pub mod lease;
+pub mod outcome;
+pub mod placement;
+pub mod probe;
+pub mod restart;
+pub mod retry;
+pub mod rng;
+mod sync;
+pub mod time;
+
+pub use outcome::Outcome;
+pub use rng::Rng;
+pub use time::{Clock, Mono, Wall};

@@ -1,0 +1,6 @@
+//! The policies from outside: the documents' numbers as sentences, and properties over random histories.
+#![cfg(not(loom))]
+
+mod breaker;
+mod breaker_properties;
+mod retry;
