@@ -1,0 +1,161 @@
+//! The seam between moving bytes and deciding: what a system says about a request, without touching a socket.
+//!
+//! The engine reads a head and asks; the system answers at once, from memory. A system is therefore a table
+//! of pure decisions that tests call directly, and the engine underneath can be replaced without rewriting
+//! one of them. Nothing here may wait: whoever needs to answers [`Next::General`].
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use seawall_policy::{Mono, Outcome};
+
+use crate::problem::Problem;
+
+/// What a system decides about the requests on one port.
+pub trait Exchange: Send + Sync + 'static {
+    /// What must be remembered while a request is being forwarded: permits, backends already tried, the
+    /// start. Handed back to [`Exchange::on_end`] exactly once, also when the client leaves half-way.
+    type Held: Send + 'static;
+
+    /// A request's head has arrived.
+    fn on_head(&self, head: &Head<'_>, now: Mono, out: &mut Out) -> Next<Self::Held>;
+
+    /// A backend answered or failed.
+    fn on_upstream(&self, held: &mut Self::Held, event: Upstream<'_>, now: Mono) -> Step;
+
+    /// The exchange is over.
+    fn on_end(&self, held: Self::Held, how: Finish, now: Mono);
+}
+
+/// A request as far as it is known when the decision is taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Head<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The path, as sent; begins with `/`, or is `*`.
+    pub path: &'a str,
+    /// After the `?`, if there was one.
+    pub query: Option<&'a str>,
+    /// The host asked for: without port, as sent. Empty when the client named none (HTTP/1.0).
+    pub host: &'a str,
+    /// All headers.
+    pub headers: &'a HeaderMap,
+    /// Who is connected.
+    pub peer: SocketAddr,
+    /// When the client stops caring: its own `x-seawall-deadline-ms`, or the port's limit.
+    pub deadline: Mono,
+}
+
+/// An answer made on the spot.
+#[derive(Debug)]
+pub struct Out {
+    /// Starts as 200.
+    pub status: StatusCode,
+    /// Starts empty.
+    pub headers: HeaderMap,
+    /// Starts empty.
+    pub body: Bytes,
+}
+
+impl Default for Out {
+    fn default() -> Out {
+        Out { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::new() }
+    }
+}
+
+impl Out {
+    /// Sets a header.
+    pub fn header(&mut self, name: HeaderName, value: HeaderValue) {
+        self.headers.insert(name, value);
+    }
+}
+
+/// What happens to a request next.
+#[derive(Debug)]
+pub enum Next<Held> {
+    /// [`Out`] holds the whole answer.
+    Replied,
+    /// Send it to a backend.
+    Forward(Target, Held),
+    /// Hand it to the system's router, which may wait.
+    General,
+    /// Answer with this error.
+    Refuse(Problem),
+}
+
+/// A backend and the patience for one try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// Time to connect.
+    pub connect: Duration,
+    /// Time until the head of its answer, connecting included.
+    pub respond: Duration,
+    /// Keep the request body, if it is small, so that the try can be repeated elsewhere.
+    pub keep_body: bool,
+}
+
+/// What became of a try.
+#[derive(Debug, Clone, Copy)]
+pub enum Upstream<'a> {
+    /// The head of an answer is here; nothing of it has been sent to the client.
+    Head {
+        /// Its status.
+        status: StatusCode,
+        /// Its headers.
+        headers: &'a HeaderMap,
+        /// Whether the request can still be sent again, byte for byte.
+        replayable: bool,
+    },
+    /// No answer. Nothing has been sent to the client.
+    Failed {
+        /// What to count it as.
+        outcome: Outcome,
+        /// False when the backend cannot have seen any of the request.
+        reached: bool,
+        /// Whether the request can still be sent again, byte for byte.
+        replayable: bool,
+    },
+}
+
+/// What to do about it.
+#[derive(Debug)]
+pub enum Step {
+    /// Pass the answer on. Only for [`Upstream::Head`].
+    Go,
+    /// Try again there, after a pause.
+    Retry(Target, Duration),
+    /// Answer the client with this error.
+    Give(Problem),
+}
+
+/// How a forwarded exchange ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// The client has the whole answer; its status.
+    Done(StatusCode),
+    /// The backend broke off in the middle of the answer's body.
+    Broken,
+    /// The client left, or the engine is shutting down.
+    Abandoned,
+}
+
+/// A system without a fast path: every request goes to the router.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AllGeneral;
+
+impl Exchange for AllGeneral {
+    type Held = std::convert::Infallible;
+    fn on_head(&self, _: &Head<'_>, _: Mono, _: &mut Out) -> Next<Self::Held> {
+        Next::General
+    }
+    fn on_upstream(&self, held: &mut Self::Held, _: Upstream<'_>, _: Mono) -> Step {
+        match *held {}
+    }
+    fn on_end(&self, held: Self::Held, _: Finish, _: Mono) {
+        match held {}
+    }
+}

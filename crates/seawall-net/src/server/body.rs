@@ -1,0 +1,133 @@
+//! Bodies that carry something to be done when they are over, however they end.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::StatusCode;
+use http_body::{Frame, SizeHint};
+use seawall_policy::Clock;
+use seawall_policy::inflight::Place;
+
+use crate::admission::Admitted;
+use crate::exchange::{Exchange, Finish};
+
+/// A body that keeps a value until its last byte was taken or its client has left.
+struct Keeping<B, T> {
+    body: B,
+    _kept: T,
+}
+
+impl<B: http_body::Body<Data = Bytes> + Unpin, T: Unpin> http_body::Body for Keeping<B, T> {
+    type Data = Bytes;
+    type Error = B::Error;
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The router's answer, holding its place among those in flight until it is sent.
+pub(super) fn guarded(body: Body, admitted: Admitted) -> Body {
+    Body::new(Keeping { body, _kept: admitted })
+}
+
+/// What an exchange holds while it is being forwarded; reports its end exactly once.
+pub(super) struct Held<E: Exchange> {
+    exchange: Arc<E>,
+    clock: Arc<dyn Clock>,
+    held: Option<E::Held>,
+    _place: Place,
+}
+
+impl<E: Exchange> Held<E> {
+    pub(super) fn new(exchange: Arc<E>, clock: Arc<dyn Clock>, held: E::Held, place: Place) -> Held<E> {
+        Held { exchange, clock, held: Some(held), _place: place }
+    }
+
+    /// The held value; there until [`Held::end`].
+    pub(super) fn get(&mut self) -> Option<&mut E::Held> {
+        self.held.as_mut()
+    }
+
+    pub(super) fn end(&mut self, how: Finish) {
+        if let Some(held) = self.held.take() {
+            self.exchange.on_end(held, how, self.clock.now());
+        }
+    }
+}
+
+impl<E: Exchange> Drop for Held<E> {
+    fn drop(&mut self) {
+        self.end(Finish::Abandoned);
+    }
+}
+
+/// A backend's answer on its way to the client.
+pub(super) struct Passing<B, E: Exchange> {
+    body: B,
+    status: StatusCode,
+    held: Held<E>,
+}
+
+impl<B, E: Exchange> Passing<B, E>
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<axum::BoxError>,
+{
+    pub(super) fn body(body: B, status: StatusCode, held: Held<E>) -> Body {
+        let mut passing = Passing { body, status, held };
+        if passing.body.is_end_stream() {
+            passing.held.end(Finish::Done(status));
+        }
+        Body::new(passing)
+    }
+}
+
+impl<B, E: Exchange> http_body::Body for Passing<B, E>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match &polled {
+            Poll::Ready(None) => {
+                let status = self.status;
+                self.held.end(Finish::Done(status));
+            }
+            Poll::Ready(Some(Err(_))) => self.held.end(Finish::Broken),
+            Poll::Ready(Some(Ok(_))) if self.body.is_end_stream() => {
+                let status = self.status;
+                self.held.end(Finish::Done(status));
+            }
+            _ => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<B: Unpin, E: Exchange> Unpin for Passing<B, E> {}

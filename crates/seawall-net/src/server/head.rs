@@ -1,0 +1,125 @@
+//! The head of a request: what is refused unseen, and the view an exchange gets.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::header::HOST;
+use http::{Method, Request, StatusCode};
+use hyper::body::Incoming;
+use seawall_policy::Mono;
+use seawall_policy::deadline::{self, Deadline};
+
+use crate::exchange::Head;
+use crate::problem::Problem;
+
+/// Longest request target; a longer one is answered 414.
+const TARGET_MAX: usize = 16 * 1024;
+
+/// Refuses what no client of ours needs.
+pub(super) fn check(request: &Request<Incoming>, headers_max: usize) -> Result<(), Problem> {
+    let headers = request.headers();
+    if headers.len() > headers_max {
+        return Err(Problem::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "too_many_headers",
+            format!("{} headers; at most {headers_max} are accepted", headers.len()),
+        ));
+    }
+    if request.method() == Method::CONNECT {
+        return Err(Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "CONNECT is not served",
+        ));
+    }
+    let uri = request.uri();
+    // An authority-form target (`GET example.org`) has no path.
+    if uri.path().is_empty() || uri.path_and_query().is_none() {
+        return Err(bad("bad_target", "the request target must be a path"));
+    }
+    if uri.path_and_query().is_some_and(|p| p.as_str().len() > TARGET_MAX) {
+        return Err(Problem::new(
+            StatusCode::URI_TOO_LONG,
+            "target_too_long",
+            format!("the request target is longer than {TARGET_MAX} bytes"),
+        ));
+    }
+    if headers.get_all(HOST).iter().count() > 1 {
+        return Err(bad("bad_host", "more than one Host header"));
+    }
+    if request.version() == http::Version::HTTP_11 && !headers.contains_key(HOST) {
+        return Err(bad("bad_host", "HTTP/1.1 requires a Host header"));
+    }
+    Ok(())
+}
+
+/// The head as an exchange sees it.
+pub(super) fn view(
+    request: &Request<Incoming>,
+    peer: SocketAddr,
+    deadline: Mono,
+) -> Result<Head<'_>, Problem> {
+    let uri = request.uri();
+    let host = match uri.host() {
+        Some(host) => host,
+        None => match request.headers().get(HOST) {
+            None => "",
+            Some(value) => {
+                host_only(value.to_str().map_err(|_| bad("bad_host", "the Host header is not text"))?)
+            }
+        },
+    };
+    Ok(Head {
+        method: request.method(),
+        path: uri.path(),
+        query: uri.query(),
+        host,
+        headers: request.headers(),
+        peer,
+        deadline,
+    })
+}
+
+/// `name`, of `name:port` and of `[v6]:port`.
+fn host_only(value: &str) -> &str {
+    match value.rfind(':') {
+        Some(colon) if !value[colon..].contains(']') => &value[..colon],
+        _ => value,
+    }
+}
+
+/// The client's own patience, or the port's limit where that is shorter.
+pub(super) fn deadline(request: &Request<Incoming>, now: Mono, limit: Duration) -> Result<Deadline, Problem> {
+    let limit = Deadline::after(now, limit);
+    let Some(value) = request.headers().get(deadline::HEADER) else { return Ok(limit) };
+    let asked = value.to_str().ok().and_then(|v| Deadline::parse(v, now).ok());
+    match asked {
+        Some(asked) => Ok(Deadline { at: asked.at.min(limit.at) }),
+        None => Err(bad(
+            "bad_deadline",
+            "x-seawall-deadline-ms must be a whole number of milliseconds, at most an hour",
+        )),
+    }
+}
+
+fn bad(code: &'static str, message: &'static str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, code, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host_only;
+
+    #[test]
+    fn a_port_is_no_part_of_the_host() {
+        for (value, host) in [
+            ("links.localhost", "links.localhost"),
+            ("links.localhost:8080", "links.localhost"),
+            ("[::1]:80", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("", ""),
+        ] {
+            assert_eq!(host_only(value), host);
+        }
+    }
+}

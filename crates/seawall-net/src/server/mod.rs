@@ -1,0 +1,268 @@
+//! The engine under every HTTP port: reads heads, asks an [`Exchange`], moves the bytes.
+//!
+//! It decides nothing about requests except what every port shares: limits, the system's own pages, who may
+//! write, and admission, in that order and for the fast path and the router alike. It is pumped by hyper.
+
+mod body;
+mod forward;
+mod head;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::response::IntoResponse;
+use http::header::{AUTHORIZATION, SERVER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use seawall_policy::Clock;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower::ServiceExt;
+
+use crate::admission::{Admission, Admitted};
+use crate::client::Client;
+use crate::exchange::{Exchange, Next, Out};
+use crate::host::{Drained, Host};
+use crate::listeners::{Bound, Writes};
+use crate::ops::Ops;
+use crate::problem::Problem;
+use crate::tasks::Tasks;
+
+/// What one port allows its clients.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections open at once; more wait in the kernel's queue.
+    pub connections_max: usize,
+    /// Headers of one request; more are answered 431.
+    pub headers_max: usize,
+    /// Time for a client to send a head, and for an idle connection to be kept.
+    pub head_timeout: Duration,
+    /// How long any request may take, unless its client asks for less.
+    pub deadline: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections_max: 9_000,
+            headers_max: 100,
+            head_timeout: Duration::from_secs(30),
+            deadline: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Headers the parser accepts, so that too many can be answered in words; the bytes are bounded below.
+const PARSED_HEADERS_MAX: usize = 16_384;
+/// Bytes of a head that the parser buffers per connection; beyond it the answer is a bare 431.
+const HEAD_BYTES_MAX: usize = 512 * 1024;
+/// After a stop is asked for, new connections are still served this long: balancers need a moment to notice.
+const LAME_DUCK_MAX: Duration = Duration::from_secs(1);
+/// How often the drain looks whether the last connection has gone.
+const DRAIN_POLL: Duration = Duration::from_millis(10);
+
+/// One HTTP port.
+pub struct Server<E> {
+    /// Decides.
+    pub exchange: Arc<E>,
+    /// Answers what the exchange leaves to it.
+    pub general: Router,
+    /// The gate.
+    pub admission: Arc<Admission>,
+    /// What clients are allowed.
+    pub limits: Limits,
+    /// The system's own pages; none on ports that carry other people's traffic.
+    pub ops: Option<Ops>,
+}
+
+struct Port<E> {
+    server: Server<E>,
+    clock: Arc<dyn Clock>,
+    client: Client,
+    writes: Writes,
+    tasks: Tasks,
+    open: AtomicUsize,
+}
+
+impl<E: Exchange> Server<E> {
+    /// Accepts and serves until the system is asked to stop, then drains within the grace period.
+    pub async fn serve(self, bound: Bound, host: &Host) -> Drained {
+        let places = Arc::new(Semaphore::new(self.limits.connections_max));
+        let port = Arc::new(Port {
+            server: self,
+            clock: host.clock.clone(),
+            client: Client::new(host.clock.clone(), host.tasks.clone()),
+            writes: bound.writes,
+            tasks: host.tasks.clone(),
+            open: AtomicUsize::new(0),
+        });
+        let accepting = accept(&port, &bound.listener, &places);
+        let grace = tokio::select! {
+            never = accepting => match never {},
+            grace = host.tasks.stopping() => grace,
+        };
+        let lame_duck = LAME_DUCK_MAX.min(grace / 4);
+        // `accept` never ends: this serves latecomers until the time is over.
+        drop(tokio::time::timeout(lame_duck, accept(&port, &bound.listener, &places)).await);
+        let drained = async {
+            while port.open.load(Ordering::Relaxed) > 0 {
+                tokio::time::sleep(DRAIN_POLL).await;
+            }
+        };
+        drop(tokio::time::timeout(grace.saturating_sub(lame_duck), drained).await);
+        Drained { left: port.open.load(Ordering::Relaxed) }
+    }
+}
+
+async fn accept<E: Exchange>(
+    port: &Arc<Port<E>>,
+    listener: &tokio::net::TcpListener,
+    places: &Arc<Semaphore>,
+) -> Infallible {
+    loop {
+        // The place is taken before accepting: a full server leaves newcomers in the kernel's queue.
+        let Ok(place) = places.clone().acquire_owned().await else { std::future::pending().await };
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                port.open.fetch_add(1, Ordering::Relaxed);
+                let open = Open(port.clone());
+                port.tasks.connection("http", connection(open, stream, peer, place));
+            }
+            Err(e) => {
+                // Out of file descriptors, mostly: going on at once would spin.
+                tracing::warn!(error = %e, "cannot accept a connection, waiting");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// Counts a connection of this port for as long as it is served.
+struct Open<E>(Arc<Port<E>>);
+
+impl<E> Drop for Open<E> {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn connection<E: Exchange>(
+    open: Open<E>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    place: OwnedSemaphorePermit,
+) {
+    let port = open.0.clone();
+    drop(stream.set_nodelay(true));
+    let limits = &port.server.limits;
+    let service = service_fn(|request| {
+        let port = port.clone();
+        async move { Ok::<_, Infallible>(port.answer(request, peer).await) }
+    });
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_headers(PARSED_HEADERS_MAX.max(limits.headers_max))
+        .max_buf_size(HEAD_BYTES_MAX)
+        // A client may close its sending half after the last request and still wait for the answer.
+        .half_close(true)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut serving = std::pin::pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        _ = port.tasks.stopping() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(e) = ended {
+        tracing::debug!(%peer, error = %e, "connection ended early");
+    }
+    drop(place);
+}
+
+impl<E: Exchange> Port<E> {
+    /// The column every request passes, outermost first.
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+        let is_proxy = self.server.ops.is_none();
+        let mut response = match self.pass(request, peer).await {
+            Ok(response) => response,
+            Err(problem) => problem.into_response(),
+        };
+        if !is_proxy || !response.headers().contains_key(SERVER) {
+            response.headers_mut().entry(SERVER).or_insert(HeaderValue::from_static("seawall"));
+        }
+        response
+    }
+
+    async fn pass(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Result<Response<Body>, Problem> {
+        let now = self.clock.now();
+        // Before anything is looked at: what no client of ours needs.
+        head::check(&request, self.server.limits.headers_max)?;
+        // Our own pages stay readable when everything else is shed.
+        if let Some(page) =
+            self.server.ops.as_ref().and_then(|o| o.answer(request.method(), request.uri().path()))
+        {
+            return Ok(page);
+        }
+        // Before admission: a stranger must not take places from those who may.
+        self.check_token(&request)?;
+        let place = self.server.admission.admit()?;
+        let deadline = head::deadline(&request, now, self.server.limits.deadline)?;
+        let mut out = Out::default();
+        let next = {
+            let head = head::view(&request, peer, deadline.at)?;
+            self.server.exchange.on_head(&head, now, &mut out)
+        };
+        match next {
+            Next::Replied => {
+                let mut response = Response::new(Body::from(out.body));
+                *response.status_mut() = out.status;
+                *response.headers_mut() = out.headers;
+                Ok(response)
+            }
+            Next::Refuse(problem) => Err(problem),
+            Next::General => {
+                let admitted = Admitted::new(place);
+                let mut request = request.map(Body::new);
+                request.extensions_mut().insert(admitted.clone());
+                request.extensions_mut().insert(deadline);
+                request.extensions_mut().insert(ConnectInfo(peer));
+                let Ok(response) = self.server.general.clone().oneshot(request).await;
+                Ok(response.map(|b| body::guarded(b, admitted)))
+            }
+            Next::Forward(target, held) => self.forward(request, peer, deadline, target, held, place).await,
+        }
+    }
+
+    fn check_token(&self, request: &Request<Incoming>) -> Result<(), Problem> {
+        const CONSUL_TOKEN: HeaderName = HeaderName::from_static("x-consul-token");
+        if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+            return Ok(());
+        }
+        let headers = request.headers();
+        let shown = headers.get(AUTHORIZATION).or_else(|| headers.get(CONSUL_TOKEN));
+        if self.writes.allows(shown.map(HeaderValue::as_bytes)) {
+            return Ok(());
+        }
+        tracing::debug!(header = %WWW_AUTHENTICATE, "write without a token refused");
+        Err(Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "token_required",
+            "writes through this address want `Authorization: Bearer TOKEN`",
+        ))
+    }
+}
