@@ -11,12 +11,13 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 pub use prometheus_client::metrics::counter::Counter;
 pub use prometheus_client::metrics::family::Family;
 pub use prometheus_client::metrics::gauge::Gauge;
 pub use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Metric, Registry};
+use prometheus_client::registry::Metric;
+pub use prometheus_client::registry::Registry;
 
 /// Seconds; the thresholds of the documents' own targets (0.05, 0.1, 0.2, 0.5) are bucket edges.
 pub const LATENCY_BUCKETS: [f64; 12] =
@@ -28,6 +29,8 @@ pub struct Scope(Arc<Mutex<Inner>>);
 
 struct Inner {
     registry: Registry,
+    /// Registries of what the process owns and several systems use, shown on each of their pages.
+    shared: Vec<Registry>,
     known: HashMap<String, Box<dyn Any + Send>>,
 }
 
@@ -36,7 +39,7 @@ impl Scope {
     #[must_use]
     pub fn new(system: &str) -> Scope {
         let registry = Registry::with_prefix(format!("seawall_{system}"));
-        Scope(Arc::new(Mutex::new(Inner { registry, known: HashMap::new() })))
+        Scope(Arc::new(Mutex::new(Inner { registry, shared: Vec::new(), known: HashMap::new() })))
     }
 
     /// A counter; the exposition adds `_total`.
@@ -94,12 +97,19 @@ impl Scope {
         metric
     }
 
+    /// Shows another registry, with names of its own, on this system's page.
+    pub fn show(&self, registry: Registry) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).shared.push(registry);
+    }
+
     /// All metrics as OpenMetrics text.
     #[must_use]
     pub fn encode(&self) -> String {
         let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::new();
-        match encode(&mut text, &inner.registry) {
+        let all = std::iter::once(&inner.registry).chain(&inner.shared);
+        let written = all.map(|r| encode_registry(&mut text, r)).collect::<Result<(), _>>();
+        match written.and_then(|()| encode_eof(&mut text)) {
             Ok(()) => text,
             // Only a metric's own encoder can fail, and then half a page would mislead.
             Err(_) => String::new(),
@@ -120,5 +130,16 @@ mod tests {
         assert!(text.contains("seawall_links_redirects_total 2"), "{text}");
         assert!(text.contains("# HELP seawall_links_redirects Redirects answered.\n"), "{text}");
         assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn what_the_process_owns_is_shown_under_its_own_name() {
+        let scope = Scope::new("links");
+        let mut store = Registry::with_prefix("seawall_store");
+        store.register("commits", "Transactions", Counter::<u64>::default());
+        scope.show(store);
+        let text = scope.encode();
+        assert!(text.contains("seawall_store_commits_total 0"), "{text}");
+        assert_eq!(text.matches("# EOF").count(), 1);
     }
 }

@@ -44,6 +44,12 @@ const SERVERS: &[Server] = &[
         needed_by: &[Stage::Test],
     },
     Server {
+        program: "pip3",
+        package: "python3-pip",
+        why: "brings the clients that people use against Consul",
+        needed_by: &[Stage::Test],
+    },
+    Server {
         program: "wrk",
         package: "wrk",
         why: "a load generator that knows nothing of us",

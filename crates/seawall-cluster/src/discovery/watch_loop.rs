@@ -1,0 +1,182 @@
+//! Following one service: ask, wait for a change, hand it out, keep it; and what to do when nobody answers.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use seawall_policy::{Outcome, Rng, Wall, retry};
+use tokio::sync::watch;
+
+use super::cache::{self, Kept};
+use super::{Discovery, Freshness, Instance, Snapshot, WhenUnreachable, wire};
+
+/// How long the registry may hold a question open; it adds up to a sixteenth of its own.
+const WAIT: Duration = Duration::from_secs(60);
+/// On top of that, for the answer to travel.
+const PATIENCE: Duration = Duration::from_secs(70);
+/// Largest answer read: 100,000 instances of about 1 KiB.
+const BODY_MAX: usize = 128 * 1024 * 1024;
+/// Least time between two questions: a registry that answers at once every time must not be hammered.
+const PACE: Duration = Duration::from_millis(20);
+
+impl Discovery {
+    pub(super) async fn follow(&self, service: String, out: watch::Sender<Snapshot>) {
+        let tasks = &self.0.host.tasks;
+        let mut known = self.load(&service).await;
+        if let Some(kept) = &known {
+            out.send_replace(snapshot(&kept.instances, Freshness::Cached { since: Wall(kept.since) }));
+        }
+        let mut index = 0;
+        let mut failures = 0;
+        let mut rng = Rng::new(self.0.host.seed ^ xor_of(&service));
+        loop {
+            let registries = &self.0.settings.config.registry;
+            let registry = registries[failures as usize % registries.len()];
+            let asked = tokio::select! {
+                asked = self.ask(registry, &service, index) => asked,
+                _ = tasks.stopping() => return,
+            };
+            let pause = match asked {
+                Ok(answer) => {
+                    if failures > 0 {
+                        tracing::info!(service, %registry, "registry reachable again");
+                    }
+                    failures = 0;
+                    // An index that went back means a restored registry: start over (Consul's own rule).
+                    index = if answer.index < index { 0 } else { answer.index };
+                    self.publish(&service, answer.instances, &mut known, &out).await;
+                    PACE
+                }
+                Err(why) => {
+                    failures += 1;
+                    index = 0;
+                    if failures == 1 {
+                        tracing::warn!(service, %registry, why, "registry unreachable, serving what is known");
+                    }
+                    self.fall_back(&service, known.as_ref(), &out);
+                    back_off(failures, &mut rng)
+                }
+            };
+            if !tasks.sleep(pause).await {
+                return;
+            }
+        }
+    }
+
+    async fn load(&self, service: &str) -> Option<Kept> {
+        let dir = self.0.settings.cache_dir.clone();
+        let name = service.to_owned();
+        self.0.host.tasks.blocking(move || cache::load(&dir, &name)).await.ok().flatten()
+    }
+
+    async fn publish(
+        &self,
+        service: &str,
+        instances: Vec<Instance>,
+        known: &mut Option<Kept>,
+        out: &watch::Sender<Snapshot>,
+    ) {
+        let fresh = snapshot(&instances, Freshness::Fresh);
+        out.send_if_modified(|now| {
+            let changed = *now != fresh;
+            *now = fresh;
+            changed
+        });
+        if known.as_ref().is_some_and(|k| k.instances == instances) {
+            // Same instances: only the moment of the last answer moves, and that stays in memory.
+            if let Some(kept) = known {
+                kept.since = self.0.host.clock.wall().0;
+            }
+            return;
+        }
+        let kept = Kept::new(self.0.host.clock.wall(), instances);
+        *known = Some(kept.clone());
+        let dir = self.0.settings.cache_dir.clone();
+        let name = service.to_owned();
+        match self.0.host.tasks.blocking(move || cache::save(&dir, &name, &kept)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => {
+                tracing::warn!(service, error = %e, "cannot keep the instances for a start without registry");
+            }
+            Err(e) => tracing::warn!(service, error = %e, "cannot keep the instances"),
+        }
+    }
+
+    fn fall_back(&self, service: &str, known: Option<&Kept>, out: &watch::Sender<Snapshot>) {
+        let settings = &self.0.settings;
+        let next = match known {
+            None => settings.fallback(service),
+            Some(kept) => {
+                let age_ms = self.0.host.clock.wall().0.saturating_sub(kept.since);
+                let too_old = u128::try_from(age_ms).unwrap_or(0) > settings.config.stale_max.as_millis();
+                if too_old && settings.config.when_unreachable == WhenUnreachable::FailClosed {
+                    Snapshot { instances: Arc::default(), freshness: Freshness::Unknown }
+                } else {
+                    snapshot(&kept.instances, Freshness::Cached { since: Wall(kept.since) })
+                }
+            }
+        };
+        out.send_if_modified(|now| {
+            let changed = *now != next;
+            *now = next;
+            changed
+        });
+    }
+
+    async fn ask(&self, registry: SocketAddr, service: &str, index: u64) -> Result<Answer, String> {
+        let name = utf8_percent_encode(service, NON_ALPHANUMERIC);
+        let path = format!("/v1/health/service/{name}?passing&index={index}&wait={}s", WAIT.as_secs());
+        let request = Request::get(path)
+            .header(http::header::HOST, registry.to_string())
+            .body(Bytes::new())
+            .map_err(|e| e.to_string())?;
+        let answer = self
+            .0
+            .client
+            .call(registry, request, PATIENCE, BODY_MAX)
+            .await
+            .map_err(|e| seawall_net::host::chain(&e))?;
+        if answer.status() != StatusCode::OK {
+            return Err(format!("it answered {}", answer.status()));
+        }
+        let index = answer
+            .headers()
+            .get("x-consul-index")
+            .and_then(|v| v.to_str().ok())
+            .and_then(|v| v.parse().ok())
+            .unwrap_or(0);
+        let instances = wire::instances(answer.body()).map_err(|e| e.to_string())?;
+        Ok(Answer { index, instances })
+    }
+}
+
+struct Answer {
+    index: u64,
+    instances: Vec<Instance>,
+}
+
+fn snapshot(instances: &[Instance], freshness: Freshness) -> Snapshot {
+    Snapshot { instances: instances.into(), freshness }
+}
+
+/// The registry document's 100, 500 and 2,000 ms, with full jitter so that a fleet does not return as one;
+/// the last step repeats for as long as nobody answers, since this loop serves no single caller.
+pub(super) fn back_off(failures: u32, rng: &mut Rng) -> Duration {
+    const STEPS: u32 = 3;
+    let policy =
+        retry::Policy { attempts: STEPS + 1, within: Duration::MAX, ..retry::Policy::s4_discovery() };
+    let step = failures.clamp(1, STEPS);
+    match policy.next(step, Outcome::Unreachable, true, Duration::ZERO, Duration::MAX, rng) {
+        retry::Next::Again { after, .. } | retry::Next::Elsewhere { after, .. } => after.max(PACE),
+        // A policy that would give up still leaves this loop to go on.
+        retry::Next::Stop(_) => Duration::from_secs(2),
+    }
+}
+
+/// Spreads the clients of one process apart; no more is asked of it.
+fn xor_of(service: &str) -> u64 {
+    service.bytes().fold(0, |h, b| h.rotate_left(7) ^ u64::from(b))
+}
