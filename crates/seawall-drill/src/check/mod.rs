@@ -1,0 +1,3 @@
+//! Judges of what a client wrote and read.
+
+pub mod ledger;

@@ -1,0 +1,360 @@
+//! Seawall as a drill starts and sees it: processes, flags, configuration keys, addresses, answers.
+//!
+//! Everything this crate takes for granted about the binary stands in this file and nowhere else: the command line
+//! of `seawall up`, the keys it is configured with, the HTTP of links, and how registry and balancer show who is
+//! alive. A drill that suddenly measures nonsense is looked for here first.
+//!
+//! The fleet is one process with the registry and the balancer, and some with links, which share one data folder
+//! and so one set of SQLite files. All ports are free ones of 127.0.0.1.
+
+use std::ffi::OsString;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use seawall_policy::{Clock, Mono};
+use serde_json::Value as Json;
+
+use super::{DrillError, Mechanism, Stage};
+use crate::client::Client;
+use crate::fault::process::{LOOK_EVERY, Process, Spec, free_ports};
+
+/// How long a process may take to answer `/-/ready`, and the whole fleet to serve. Far above what it takes, and
+/// not a target: it only keeps a broken build from hanging the drill.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long a killed process may take to be reaped.
+const REAP_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long to wait for one answer of registry or balancer about who is alive.
+const LOOK_WITHIN: Duration = Duration::from_millis(500);
+
+/// The running fleet. Dropping it kills every process.
+pub(super) struct Fleet {
+    balancer: SocketAddr,
+    /// Asked who passes; kept apart from the balancer's because either may know first.
+    registry: Client,
+    admin: Client,
+    members: Vec<Member>,
+    /// Never looked at again, but its end would be the end of registry and balancer.
+    _front: Process,
+}
+
+/// One links process.
+struct Member {
+    address: SocketAddr,
+    spec: Spec,
+    process: Process,
+}
+
+/// Who noticed a death, and when.
+pub(super) struct Detection {
+    pub(super) at: Mono,
+    pub(super) by: &'static str,
+}
+
+impl Fleet {
+    /// Starts registry, balancer and links (three, quick: two), and returns when a request through the balancer
+    /// reaches links and the registry lists every one of them.
+    pub(super) async fn start(stage: &Stage) -> Result<Fleet, DrillError> {
+        let links = if stage.options.quick { 2 } else { 3 };
+        let ports = free_ports(3 + links).map_err(DrillError::setup("find free ports"))?;
+        let address = |i: usize| SocketAddr::from((Ipv4Addr::LOCALHOST, ports[i]));
+        let (registry, balancer, admin) = (address(0), address(1), address(2));
+
+        let mut set = Vec::new();
+        if stage.options.without.contains(&Mechanism::Retry) {
+            set.push("balancer.retry.attempts=1");
+        }
+        let config = format!(
+            "[registry]\nlisten = \"{registry}\"\n\n[balancer]\nlisten = \"{balancer}\"\n\n\
+             [balancer.admin]\nlisten = \"{admin}\"\n\n[discovery]\nregistry = [\"{registry}\"]\n"
+        );
+        let front = spec(stage, "front", &["registry", "balancer"], "front-data", &config, &set)?;
+        let mut front = Process::start(&front)?;
+        front.ready(registry, READY_WITHIN).await?;
+        front.ready(admin, READY_WITHIN).await?;
+
+        let mut members = Vec::new();
+        for n in 0..links {
+            let address = address(3 + n);
+            let config =
+                format!("[links]\nlisten = \"{address}\"\n\n[discovery]\nregistry = [\"{registry}\"]\n");
+            let spec = spec(stage, &format!("links-{n}"), &["links"], "links-data", &config, &[])?;
+            let process = Process::start(&spec)?;
+            members.push(Member { address, spec, process });
+        }
+        for member in &mut members {
+            member.process.ready(member.address, READY_WITHIN).await?;
+        }
+        let connect = |to| Client::new(to, LOOK_WITHIN);
+        let mut fleet =
+            Fleet { balancer, registry: connect(registry), admin: connect(admin), members, _front: front };
+        fleet.all_serving().await?;
+        Ok(fleet)
+    }
+
+    /// Where clients go.
+    pub(super) fn balancer(&self) -> SocketAddr {
+        self.balancer
+    }
+
+    /// How many links processes there are.
+    pub(super) fn size(&self) -> usize {
+        self.members.len()
+    }
+
+    /// kill -9; returns when it was sent. The process is reaped by [`Fleet::restart`].
+    pub(super) fn kill(&mut self, member: usize) -> Result<(), DrillError> {
+        Ok(self.members[member].process.kill()?)
+    }
+
+    /// Starts a killed process again, with the same address and data, and waits until it says it is ready.
+    pub(super) async fn restart(&mut self, member: usize) -> Result<(), DrillError> {
+        let member = &mut self.members[member];
+        member.process.ended(REAP_WITHIN).await?;
+        member.process = Process::start(&member.spec)?;
+        Ok(member.process.ready(member.address, READY_WITHIN).await?)
+    }
+
+    /// Waits until registry or balancer no longer counts on a member; none when neither does `within` that time.
+    pub(super) async fn detects_loss(
+        &mut self,
+        member: usize,
+        within: Duration,
+        clock: &dyn Clock,
+    ) -> Option<Detection> {
+        let began = clock.now();
+        while clock.now().since(began) < within {
+            if self.balancer_counts_on(member).await == Some(false) {
+                return Some(Detection { at: clock.now(), by: "balancer" });
+            }
+            if self.registry_lists(member).await == Some(false) {
+                return Some(Detection { at: clock.now(), by: "registry" });
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        None
+    }
+
+    /// Waits until the registry lists every member and a request through the balancer reaches links.
+    pub(super) async fn all_serving(&mut self) -> Result<(), DrillError> {
+        let mut waiting_for = "the balancer does not reach links".to_owned();
+        let waiting = async {
+            let mut through = Client::new(self.balancer, LOOK_WITHIN);
+            // Links itself says 404 to a code that cannot exist; a balancer without a backend says 5xx.
+            while through
+                .send(wire::follow("drill-none"), LOOK_WITHIN)
+                .await
+                .map(|a| a.status().as_u16())
+                .ok()
+                != Some(404)
+            {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            for member in 0..self.members.len() {
+                waiting_for = format!("the registry does not list {}", self.members[member].address);
+                while self.registry_lists(member).await != Some(true) {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+                waiting_for = format!("the balancer does not count on {}", self.members[member].address);
+                while self.balancer_counts_on(member).await != Some(true) {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+            }
+        };
+        match tokio::time::timeout(READY_WITHIN, waiting).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(DrillError::NotServing { what: waiting_for, within: READY_WITHIN }),
+        }
+    }
+
+    async fn registry_lists(&mut self, member: usize) -> Option<bool> {
+        let json = ask(&mut self.registry, "/v1/health/service/links?passing").await?;
+        Some(lists(&json, self.members[member].address))
+    }
+
+    async fn balancer_counts_on(&mut self, member: usize) -> Option<bool> {
+        let json = ask(&mut self.admin, "/backends").await?;
+        Some(counts_on(&json, &self.members[member].address.to_string()).unwrap_or(false))
+    }
+}
+
+/// The command line and configuration of one process.
+fn spec(
+    stage: &Stage,
+    name: &str,
+    systems: &[&str],
+    data: &str,
+    config: &str,
+    set: &[&str],
+) -> Result<Spec, DrillError> {
+    let config_path: PathBuf = stage.folder.join(format!("{name}.toml"));
+    fs::create_dir_all(&stage.folder)
+        .and_then(|()| fs::write(&config_path, config))
+        .map_err(DrillError::setup("write a configuration file"))?;
+    let mut args: Vec<OsString> = vec!["up".into()];
+    args.extend(systems.iter().map(OsString::from));
+    args.extend(["--data".into(), stage.folder.join(data).into()]);
+    args.extend(["--config".into(), config_path.into()]);
+    for pair in set {
+        args.extend(["--set".into(), pair.into()]);
+    }
+    if let Some(plant) = stage.options.plant.as_deref().filter(|_| systems.contains(&"links")) {
+        args.extend(["--plant".into(), plant.into()]);
+    }
+    Ok(Spec {
+        name: name.to_owned(),
+        binary: stage.options.binary.clone(),
+        args,
+        env: Vec::new(),
+        folder: stage.folder.clone(),
+    })
+}
+
+async fn ask(client: &mut Client, path: &str) -> Option<Json> {
+    let answer = client.send(wire::get(path, &client.to().to_string()), LOOK_WITHIN).await.ok()?;
+    serde_json::from_slice(answer.body()).ok().filter(|_| answer.status().is_success())
+}
+
+/// Consul's shape: `[{"Service": {"Address": …, "Port": …}}]`.
+fn lists(json: &Json, member: SocketAddr) -> bool {
+    let of_port = |entry: &&Json| entry["Service"]["Port"].as_u64() == Some(u64::from(member.port()));
+    json.as_array().is_some_and(|entries| entries.iter().find(of_port).is_some())
+}
+
+/// What the balancer says of one address: somewhere in its answer stands an object that holds the address as a
+/// string, and beside it either `"healthy": bool` or a state in words. None when the address is not there at all.
+fn counts_on(json: &Json, address: &str) -> Option<bool> {
+    match json {
+        Json::Array(items) => items.iter().find_map(|item| counts_on(item, address)),
+        Json::Object(fields) if fields.values().any(|value| value.as_str() == Some(address)) => {
+            let words = ["state", "status", "health"].iter().filter_map(|key| fields.get(*key)?.as_str());
+            let bad =
+                |word: &str| !matches!(word.to_lowercase().as_str(), "healthy" | "passing" | "up" | "ok");
+            let said_bad = fields.get("healthy").is_some_and(|healthy| *healthy == Json::Bool(false));
+            Some(!said_bad && !words.into_iter().any(bad))
+        }
+        Json::Object(fields) => fields.values().find_map(|value| counts_on(value, address)),
+        _ => None,
+    }
+}
+
+/// The HTTP of links, as any client would speak it.
+pub(super) mod wire {
+    use bytes::Bytes;
+    use http::{Method, Request, Response, header};
+    use http_body_util::Full;
+    use serde_json::{Value as Json, json};
+
+    use crate::load::Failure;
+
+    /// The default route of the balancer to links.
+    const HOST: &str = "links.localhost";
+
+    fn request(
+        method: Method,
+        path: &str,
+        host: &str,
+        key: Option<&str>,
+        body: Bytes,
+    ) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        let headers = request.headers_mut();
+        if let Ok(host) = host.parse() {
+            headers.insert(header::HOST, host);
+        }
+        if let Some(key) = key.and_then(|key| key.parse().ok()) {
+            headers.insert("idempotency-key", key);
+            headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+        }
+        match path.parse() {
+            Ok(uri) => *request.uri_mut() = uri,
+            Err(_) => unreachable!("a drill's paths are its own and codes are letters and digits: {path:?}"),
+        }
+        request
+    }
+
+    pub(crate) fn get(path: &str, host: &str) -> Request<Full<Bytes>> {
+        request(Method::GET, path, host, None, Bytes::new())
+    }
+
+    pub(crate) fn create(key: &str, url: &str) -> Request<Full<Bytes>> {
+        let body = json!({ "url": url }).to_string();
+        request(Method::POST, "/api/v1/links", HOST, Some(key), body.into())
+    }
+
+    /// The code of a created link. A key sent again is answered like the first time, with 200 or 201.
+    pub(crate) fn created(answer: &Response<Bytes>) -> Result<String, Failure> {
+        if !matches!(answer.status().as_u16(), 200 | 201) {
+            return Err(Failure::Status(answer.status().as_u16()));
+        }
+        let json: Json = serde_json::from_slice(answer.body()).unwrap_or_default();
+        let code = json["code"].as_str().filter(|code| {
+            !code.is_empty() && code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        });
+        code.map(str::to_owned).ok_or(Failure::Wrong("created without a code"))
+    }
+
+    pub(crate) fn follow(code: &str) -> Request<Full<Bytes>> {
+        request(Method::GET, &format!("/{code}"), HOST, None, Bytes::new())
+    }
+
+    /// Where a link leads; none when there is no such link.
+    pub(crate) fn followed(answer: &Response<Bytes>) -> Result<Option<&str>, Failure> {
+        match answer.status().as_u16() {
+            302 => {
+                let location = answer.headers().get(header::LOCATION).and_then(|l| l.to_str().ok());
+                location.map(Some).ok_or(Failure::Wrong("redirect without a location"))
+            }
+            404 | 410 => Ok(None),
+            other => Err(Failure::Status(other)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_member_is_listed_by_its_port_in_consuls_shape() {
+        let json =
+            json!([{"Node": {}, "Service": {"Service": "links", "Address": "127.0.0.1", "Port": 7010}}]);
+        assert!(lists(&json, "127.0.0.1:7010".parse().unwrap()));
+        assert!(!lists(&json, "127.0.0.1:7011".parse().unwrap()));
+        assert!(!lists(&json!([]), "127.0.0.1:7010".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_backend_is_counted_on_until_the_balancer_says_otherwise() {
+        let json = json!({"services": [{"name": "links", "backends": [
+            {"address": "127.0.0.1:1", "healthy": true, "in_flight": 0},
+            {"address": "127.0.0.1:2", "healthy": false},
+            {"address": "127.0.0.1:3", "state": "Up"},
+            {"address": "127.0.0.1:4", "state": "ejected"},
+        ]}]});
+        let said = ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", "127.0.0.1:4", "127.0.0.1:5"];
+        assert_eq!(
+            said.map(|address| counts_on(&json, address)),
+            [Some(true), Some(false), Some(true), Some(false), None]
+        );
+    }
+
+    #[test]
+    fn answers_of_links_are_read_strictly() {
+        let answer = |status: u16, body: &'static str| {
+            http::Response::builder().status(status).body(bytes::Bytes::from_static(body.as_bytes())).unwrap()
+        };
+        assert_eq!(wire::created(&answer(201, r#"{"code":"abc123"}"#)).unwrap(), "abc123");
+        assert!(wire::created(&answer(201, "{}")).is_err());
+        assert!(wire::created(&answer(503, r#"{"code":"abc123"}"#)).is_err());
+        assert_eq!(wire::followed(&answer(404, "")), Ok(None));
+        assert!(wire::followed(&answer(302, "")).is_err());
+        assert!(wire::followed(&answer(200, "")).is_err());
+    }
+}
