@@ -137,6 +137,7 @@ pub struct Drained {
 #[derive(Debug)]
 pub struct Fault {
     what: String,
+    is_final: bool,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -144,7 +145,7 @@ impl Fault {
     /// A fault with no deeper cause.
     #[must_use]
     pub fn new(what: impl Into<String>) -> Fault {
-        Fault { what: what.into(), source: None }
+        Fault { what: what.into(), is_final: false, source: None }
     }
 
     /// A fault caused by `source`.
@@ -153,7 +154,21 @@ impl Fault {
         what: impl Into<String>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Fault {
-        Fault { what: what.into(), source: Some(source.into()) }
+        Fault { what: what.into(), is_final: false, source: Some(source.into()) }
+    }
+
+    /// The same, not to be answered with another start: another process has taken over, and starting again
+    /// would take it back, for ever in turns.
+    #[must_use]
+    pub fn and_final(mut self) -> Fault {
+        self.is_final = true;
+        self
+    }
+
+    /// Whether the system must not be started again.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        self.is_final
     }
 }
 

@@ -107,8 +107,8 @@ impl Scope {
     pub fn encode(&self) -> String {
         let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::new();
-        let all = std::iter::once(&inner.registry).chain(&inner.shared);
-        let written = all.map(|r| encode_registry(&mut text, r)).collect::<Result<(), _>>();
+        let mut all = std::iter::once(&inner.registry).chain(&inner.shared);
+        let written = all.try_for_each(|r| encode_registry(&mut text, r));
         match written.and_then(|()| encode_eof(&mut text)) {
             Ok(()) => text,
             // Only a metric's own encoder can fail, and then half a page would mislead.

@@ -43,7 +43,8 @@ pub struct Options {
 /// Faults planted on purpose, so that a test or drill can be seen to find them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Plants {
-    /// Answer "committed" and only then commit: a kill in between loses what was acknowledged.
+    /// Answer "committed" and only then commit, for batches with an idempotency key: a kill in between loses
+    /// what was acknowledged.
     pub ack_before_commit: bool,
 }
 

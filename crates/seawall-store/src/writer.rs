@@ -40,6 +40,13 @@ pub(crate) struct Job {
     pub(crate) reply: oneshot::Sender<Written>,
 }
 
+impl Job {
+    /// Whether it came from a client that will send it again when in doubt.
+    fn has_key(&self) -> bool {
+        matches!(&self.work, Work::Batch { batch, .. } if batch.key.is_some())
+    }
+}
+
 pub(crate) enum Work {
     /// `moves`: whether it takes a position even if it tells nothing. Our own small tables do not.
     Batch {
@@ -257,6 +264,8 @@ impl Transaction<'_> {
             Err(error) => return self.break_off(group, Vec::new(), error.into()),
         };
         let mut next = Position(last - positions);
+        // Only what clients send: a process that cannot trust its own leases would not even start.
+        let planted = self.core.ack_before_commit && group.iter().all(Job::has_key);
         let mut answers = Vec::with_capacity(group.len());
         let mut group = group.into_iter();
         while let Some(job) = group.next() {
@@ -268,7 +277,7 @@ impl Transaction<'_> {
                 }
             }
         }
-        self.finish(answers, Position(last))
+        self.finish(answers, Position(last), planted)
     }
 
     fn apply(&self, job: &Job, epoch: Epoch, next: &mut Position) -> Result<Written, Broken> {
@@ -284,14 +293,14 @@ impl Transaction<'_> {
         group::apply(self.connection, batch, before, *next, self.core.clock.wall())
     }
 
-    fn finish(&self, answers: Vec<Answer>, last: Position) -> Result<(), Broken> {
+    fn finish(&self, answers: Vec<Answer>, last: Position, planted: bool) -> Result<(), Broken> {
         let is_changed = |a: &Answer| matches!(a.1, Written::Committed { again: false, .. });
         if !answers.iter().any(is_changed) {
             self.connection.execute_batch("ROLLBACK")?;
             self.answer(answers);
             return Ok(());
         }
-        let answers = if self.core.ack_before_commit {
+        let answers = if planted {
             self.answer(answers);
             std::thread::sleep(PLANTED_PAUSE);
             Vec::new()

@@ -48,6 +48,9 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// How long any request may take, unless its client asks for less.
     pub deadline: Duration,
+    /// Answer clients that have closed their sending half. Without it such a client counts as gone, and what
+    /// is done for it is dropped at once: right where answers wait for something to happen.
+    pub half_close: bool,
 }
 
 impl Default for Limits {
@@ -57,6 +60,7 @@ impl Default for Limits {
             headers_max: 100,
             head_timeout: Duration::from_secs(30),
             deadline: Duration::from_secs(10),
+            half_close: true,
         }
     }
 }
@@ -173,8 +177,7 @@ async fn connection<E: Exchange>(
         .header_read_timeout(limits.head_timeout)
         .max_headers(PARSED_HEADERS_MAX.max(limits.headers_max))
         .max_buf_size(HEAD_BYTES_MAX)
-        // A client may close its sending half after the last request and still wait for the answer.
-        .half_close(true)
+        .half_close(limits.half_close)
         .serve_connection(TokioIo::new(stream), service);
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
