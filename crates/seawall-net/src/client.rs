@@ -9,8 +9,9 @@
 //! ## The one silent retry
 //!
 //! A pooled connection may have been closed by the other side a moment ago. If it had been used before, not a
-//! byte of an answer came, and the request can be sent again byte for byte, one fresh connection is tried
-//! without telling anyone. Every other failure is the caller's to judge.
+//! byte of an answer came, and the request may be sent again (none of it was written, or it is kept and may
+//! happen twice: RFC 9110 §9.2.2), one fresh connection is tried without telling anyone. Every other failure is
+//! the caller's to judge.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -33,6 +34,8 @@ use tokio::time::timeout;
 
 use crate::tasks::Tasks;
 
+/// Makes a repeated request harmless (draft-ietf-httpapi-idempotency-key-header).
+const IDEMPOTENCY_KEY: http::HeaderName = http::HeaderName::from_static("idempotency-key");
 /// Idle connections kept per address; more are closed.
 const IDLE_PER_ADDR_MAX: usize = 256;
 /// Addresses with idle connections; beyond this, none are kept for new ones.
@@ -149,8 +152,8 @@ impl Client {
         connect: Duration,
     ) -> Result<Response<Reply>, ClientError> {
         let again = match &payload {
-            Payload::Kept(body) => Some((head.clone(), body.clone())),
-            Payload::Stream(_) => None,
+            Payload::Kept(body) if may_happen_twice(&head) => Some((head.clone(), body.clone())),
+            Payload::Kept(_) | Payload::Stream(_) => None,
         };
         let body = match payload {
             Payload::Kept(body) => Body::from(body),
@@ -187,7 +190,7 @@ impl Client {
         match sender.try_send_request(request).await {
             Ok(answer) => {
                 let back = GiveBack { pool: self.clone(), addr, sender: Some(sender) };
-                Ok(answer.map(|body| Reply { body, back }))
+                Ok(answer.map(|body| Reply { body, has_ended: false, back }))
             }
             Err(mut e) => {
                 let request = e.take_message();
@@ -258,6 +261,11 @@ impl Client {
     }
 }
 
+/// Whether a request may reach the other side twice: by its method, or because a key makes the second harmless.
+fn may_happen_twice(head: &http::request::Parts) -> bool {
+    head.method.is_idempotent() || head.headers.contains_key(IDEMPOTENCY_KEY)
+}
+
 /// A failed try, with the request if none of it was written.
 struct Lost {
     error: ClientError,
@@ -267,6 +275,8 @@ struct Lost {
 /// The body of an answer; gives its connection back to the pool when it was read to the end.
 pub struct Reply {
     body: Incoming,
+    /// The end was seen. Of a chunked body nothing else tells.
+    has_ended: bool,
     back: GiveBack,
 }
 
@@ -284,11 +294,13 @@ impl http_body::Body for Reply {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        self.has_ended |= matches!(polled, Poll::Ready(None));
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.has_ended || self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> http_body::SizeHint {
@@ -299,7 +311,7 @@ impl http_body::Body for Reply {
 impl Drop for Reply {
     fn drop(&mut self) {
         // Read to the end is the only state in which the next bytes belong to the next answer.
-        if http_body::Body::is_end_stream(&self.body)
+        if http_body::Body::is_end_stream(self)
             && let Some(sender) = self.back.sender.take()
         {
             self.back.pool.checkin(self.back.addr, sender);

@@ -3,13 +3,16 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Frame, SizeHint};
 use seawall_policy::Clock;
 use seawall_policy::inflight::Place;
+use tokio::time::{Sleep, sleep};
 
 use crate::admission::Admitted;
 use crate::exchange::{Exchange, Finish};
@@ -73,52 +76,64 @@ impl<E: Exchange> Drop for Held<E> {
     }
 }
 
+/// A backend that sends nothing of a begun answer for so long is given up.
+const STALL_MAX: Duration = Duration::from_secs(30);
+
 /// A backend's answer on its way to the client.
 pub(super) struct Passing<B, E: Exchange> {
     body: B,
     status: StatusCode,
     held: Held<E>,
+    /// Made at the first wait, and started anew at each.
+    stall: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B, E: Exchange> Passing<B, E>
 where
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<axum::BoxError>,
+    B::Error: Into<BoxError>,
 {
     pub(super) fn body(body: B, status: StatusCode, held: Held<E>) -> Body {
-        let mut passing = Passing { body, status, held };
+        let mut passing = Passing { body, status, held, stall: None };
         if passing.body.is_end_stream() {
             passing.held.end(Finish::Done(status));
         }
         Body::new(passing)
     }
+
+    /// Ready when the backend has been silent for too long.
+    fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.stall.get_or_insert_with(|| Box::pin(sleep(STALL_MAX))).as_mut().poll(cx)
+    }
 }
 
 impl<B, E: Exchange> http_body::Body for Passing<B, E>
 where
-    B: http_body::Body<Data = Bytes> + Unpin,
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
 {
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        match &polled {
-            Poll::Ready(None) => {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+            std::task::ready!(self.poll_stall(cx));
+            self.held.end(Finish::Broken);
+            return Poll::Ready(Some(Err("the backend stopped in the middle of its answer".into())));
+        };
+        self.stall = None;
+        match &frame {
+            Some(Err(_)) => self.held.end(Finish::Broken),
+            Some(Ok(_)) if !self.body.is_end_stream() => {}
+            Some(Ok(_)) | None => {
                 let status = self.status;
                 self.held.end(Finish::Done(status));
             }
-            Poll::Ready(Some(Err(_))) => self.held.end(Finish::Broken),
-            Poll::Ready(Some(Ok(_))) if self.body.is_end_stream() => {
-                let status = self.status;
-                self.held.end(Finish::Done(status));
-            }
-            _ => {}
         }
-        polled
+        Poll::Ready(frame.map(|f| f.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -25,7 +25,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use seawall_policy::Clock;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt;
 
 use crate::admission::{Admission, Admitted};
@@ -69,8 +69,10 @@ impl Default for Limits {
 const PARSED_HEADERS_MAX: usize = 16_384;
 /// Bytes of a head that the parser buffers per connection; beyond it the answer is a bare 431.
 const HEAD_BYTES_MAX: usize = 512 * 1024;
-/// After a stop is asked for, new connections are still served this long: balancers need a moment to notice.
+/// After a stop is asked for, everyone is still served this long: balancers need a moment to notice.
 const LAME_DUCK_MAX: Duration = Duration::from_secs(1);
+/// A client that takes none of its answer for so long is cut off.
+const UNREAD_MAX: Duration = Duration::from_secs(60);
 /// How often the drain looks whether the last connection has gone.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 
@@ -95,6 +97,8 @@ struct Port<E> {
     writes: Writes,
     tasks: Tasks,
     open: AtomicUsize,
+    /// True once connections are to end with what they are doing.
+    draining: watch::Sender<bool>,
 }
 
 impl<E: Exchange> Server<E> {
@@ -108,6 +112,7 @@ impl<E: Exchange> Server<E> {
             writes: bound.writes,
             tasks: host.tasks.clone(),
             open: AtomicUsize::new(0),
+            draining: watch::Sender::new(false),
         });
         let accepting = accept(&port, &bound.listener, &places);
         let grace = tokio::select! {
@@ -115,8 +120,9 @@ impl<E: Exchange> Server<E> {
             grace = host.tasks.stopping() => grace,
         };
         let lame_duck = LAME_DUCK_MAX.min(grace / 4);
-        // `accept` never ends: this serves latecomers until the time is over.
+        // `accept` never ends: until the time is over, everyone is served as before, latecomers too.
         drop(tokio::time::timeout(lame_duck, accept(&port, &bound.listener, &places)).await);
+        port.draining.send_replace(true);
         let drained = async {
             while port.open.load(Ordering::Relaxed) > 0 {
                 tokio::time::sleep(DRAIN_POLL).await;
@@ -167,6 +173,8 @@ async fn connection<E: Exchange>(
 ) {
     let port = open.0.clone();
     drop(stream.set_nodelay(true));
+    // Nothing else ends a peer that reads nothing: its answer waits in our buffers, and its place with it.
+    drop(socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD_MAX)));
     let limits = &port.server.limits;
     let service = service_fn(|request| {
         let port = port.clone();
@@ -180,9 +188,10 @@ async fn connection<E: Exchange>(
         .half_close(limits.half_close)
         .serve_connection(TokioIo::new(stream), service);
     let mut serving = std::pin::pin!(serving);
+    let mut draining = port.draining.subscribe();
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
-        _ = port.tasks.stopping() => {
+        () = async { drop(draining.wait_for(|draining| *draining).await) } => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }
