@@ -308,14 +308,14 @@ impl Inner {
         let retried = |open: &dyn Fn() -> rusqlite::Result<Box<dyn FnOnce() + Send>>| {
             self.patiently(path, || Ok(open()?))
         };
-        let mut bodies = vec![
-            ("watch".to_owned(), retried(&|| Watcher::open(&core).map(|w| Box::new(|| w.run()) as _))?),
-            ("write".to_owned(), retried(&|| Writer::open(&core).map(|w| Box::new(|| w.run()) as _))?),
-        ];
+        let watch = retried(&|| Watcher::open(&core).map(|w| Box::new(|| w.run()) as _))?;
+        let mut bodies = vec![("watch".to_owned(), watch)];
         for i in 0..limits::READERS {
             let body = retried(&|| Reader::open(&core, i).map(|r| Box::new(|| r.run()) as _))?;
             bodies.push((format!("read-{i}"), body));
         }
+        let write = retried(&|| Writer::open(&core).map(|w| Box::new(|| w.run()) as _))?;
+        bodies.push(("write".to_owned(), write));
         let mut threads = Vec::new();
         for (role, body) in bodies {
             let started = thread::Builder::new().name(format!("{}-{role}", core.name)).spawn(body);

@@ -25,7 +25,7 @@ use crate::writer::lock_pause;
 /// How long a reader waits for a question before it waits again: closing wakes it.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// How long a reader sleeps before it looks again for a position that is not committed yet.
+/// How long a reader leaves asks for a position that is not committed yet before it looks again.
 const BEHIND_PAUSE: Duration = Duration::from_millis(1);
 
 /// Why a read gave no answer.
@@ -114,6 +114,11 @@ pub(crate) struct Reader {
     /// When the running read must stop, for the look at the clock from inside SQLite.
     stop_at: Arc<AtomicU64>,
     rng: Rng,
+    /// What waits for a position that is not committed yet, kept aside so that no other read waits with
+    /// it. At most [`limits::READ_QUEUE_MAX`].
+    behind: Vec<(Position, Ask)>,
+    /// When to look again whether it is.
+    look_at: Mono,
 }
 
 impl Reader {
@@ -124,17 +129,39 @@ impl Reader {
         let (clock, limit) = (core.clock.clone(), stop_at.clone());
         let is_over = move || clock.now().0 >= limit.load(Ordering::Relaxed);
         connection.progress_handler(limits::READ_STEPS, Some(is_over))?;
-        Ok(Reader { core: core.clone(), connection, stop_at, rng: Rng::new(core.seed ^ (index as u64 + 1)) })
+        let rng = Rng::new(core.seed ^ (index as u64 + 1));
+        let (core, behind) = (core.clone(), Vec::new());
+        Ok(Reader { core, connection, stop_at, rng, behind, look_at: Mono(0) })
     }
 
     pub(crate) fn run(mut self) {
         loop {
-            match self.core.reads.take(1, usize::MAX, IDLE) {
+            let patience = if self.behind.is_empty() { IDLE } else { BEHIND_PAUSE };
+            match self.core.reads.take(1, usize::MAX, patience) {
                 Taken::Items(asks) => self.answer_all(asks),
                 Taken::Nothing => {}
+                // Whoever still waits for a position hears that its answer is lost.
                 Taken::Closed => return,
             }
+            if !self.behind.is_empty() && self.core.clock.now() >= self.look_at {
+                let asks = self.caught_up();
+                self.answer_all(asks);
+                self.look_at = self.core.clock.now() + BEHIND_PAUSE;
+            }
         }
+    }
+
+    /// Takes out what need not wait any longer: its position is committed, or nobody waits for it. One look
+    /// serves all of them.
+    fn caught_up(&mut self) -> Vec<Ask> {
+        let now = self.core.clock.now();
+        self.stop_at.store(u64::MAX, Ordering::Relaxed);
+        let look = self.transaction(now + BEHIND_PAUSE, |connection| Ok(changes::newest(connection)?));
+        // Where the file cannot be read, only deadlines end the wait.
+        let newest = look.unwrap_or_default();
+        let is_over =
+            |at_least: Position, ask: &Ask| at_least <= newest || now >= ask.deadline || ask.is_abandoned();
+        self.behind.extract_if(.., |(at_least, ask)| is_over(*at_least, ask)).map(|(_, ask)| ask).collect()
     }
 
     /// A panic loses the question in hand, and nothing else.
@@ -154,7 +181,7 @@ impl Reader {
             What::Rows { at_least, sql, args, reply } => {
                 let found = self.rows(ask.deadline, sql, &args);
                 if matches!(&found, Ok(fresh) if fresh.at < at_least) {
-                    return self.wait(Ask::rows(at_least, sql, args, ask.deadline, reply));
+                    return self.wait(at_least, Ask::rows(at_least, sql, args, ask.deadline, reply));
                 }
                 let is_ok = found.is_ok();
                 // Whoever stopped waiting needs no answer; the same below.
@@ -186,13 +213,14 @@ impl Reader {
     }
 
     /// Asks again later: the position is one that somebody is still committing.
-    fn wait(&self, ask: Ask) {
+    fn wait(&mut self, at_least: Position, ask: Ask) {
         if self.core.clock.now() >= ask.deadline {
             return ask.refuse(ReadError::Deadline);
         }
-        std::thread::sleep(BEHIND_PAUSE);
-        // Full or closing: the caller hears that its answer is lost, and may ask again.
-        let _ = self.core.reads.push(ask, 0);
+        if self.behind.len() >= limits::READ_QUEUE_MAX {
+            return ask.refuse(ReadError::Busy);
+        }
+        self.behind.push((at_least, ask));
     }
 
     fn transaction<T>(

@@ -74,18 +74,29 @@ impl Core {
 pub(crate) struct Opened {
     pub(crate) core: Arc<Core>,
     pub(crate) watcher: std::thread::Thread,
+    /// The writer's is the last.
     pub(crate) threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Drop for Opened {
+    /// Waits for what is queued, each bounded by its deadline, so that a file is closed when its owner is
+    /// gone. The writer goes last and alone: of two connections that close at once, each takes the other
+    /// for one that stays, and neither takes the write-ahead file away.
     fn drop(&mut self) {
+        let mut threads = std::mem::take(self.threads.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let writer = threads.pop();
         self.core.closed.store(true, Ordering::Release);
-        self.core.writes.close();
         self.core.reads.close();
         self.watcher.unpark();
-        // Waits for what is queued, each bounded by its deadline, so that a file is closed when its
-        // owner is gone.
-        for thread in self.threads.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        self.join(threads);
+        self.core.writes.close();
+        self.join(writer);
+    }
+}
+
+impl Opened {
+    fn join(&self, threads: impl IntoIterator<Item = JoinHandle<()>>) {
+        for thread in threads {
             if thread.join().is_err() {
                 tracing::error!(shard = self.core.name, "a store thread had panicked");
             }

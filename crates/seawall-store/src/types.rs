@@ -155,7 +155,9 @@ pub enum Written {
         /// True if an earlier try with the same key had done it; `at` and `rows` are from then.
         again: bool,
     },
-    /// Not done, and never will be.
+    /// Not done by this try, and never will be. It says nothing of an earlier try that was
+    /// [`Written::Unknown`], except for [`Why::KeyReused`] and, of a batch that works only once,
+    /// [`Why::Conflict`]: those two have seen what is on disk.
     Rejected(Why),
     /// Perhaps done: the disk failed in the middle of a commit. Settled by writing again with the
     /// same key.

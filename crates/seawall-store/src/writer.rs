@@ -87,22 +87,26 @@ pub(crate) struct Writer {
     connection: Option<Connection>,
     rng: Rng,
     tidy_at: Mono,
+    /// The last look at old rows deleted as many as it may.
+    has_old_rows: bool,
 }
 
 impl Writer {
     pub(crate) fn open(core: &Arc<Core>) -> rusqlite::Result<Writer> {
         let connection = Some(connect(core)?);
-        Ok(Writer { core: core.clone(), connection, rng: Rng::new(core.seed), tidy_at: Mono(0) })
+        Ok(Writer {
+            core: core.clone(),
+            connection,
+            rng: Rng::new(core.seed),
+            tidy_at: Mono(0),
+            has_old_rows: false,
+        })
     }
 
     pub(crate) fn run(mut self) {
         let core = self.core.clone();
         loop {
-            let taken = core.writes.take(
-                limits::GROUP_BATCHES_MAX,
-                limits::GROUP_BYTES_MAX,
-                limits::HOUSEKEEPING_EVERY,
-            );
+            let taken = core.writes.take(limits::GROUP_BATCHES_MAX, limits::GROUP_BYTES_MAX, self.patience());
             let jobs = match taken {
                 Taken::Items(jobs) => jobs,
                 Taken::Nothing => Vec::new(),
@@ -118,6 +122,11 @@ impl Writer {
                 self.connection = None;
             }
         }
+    }
+
+    /// How long to wait for batches before old rows are looked for: not long if the last look left some.
+    fn patience(&self) -> Duration {
+        if self.has_old_rows { limits::HOUSEKEEPING_PAUSE } else { limits::HOUSEKEEPING_EVERY }
     }
 
     /// A fence of the shard is a transaction of its own, in its place among the batches.
@@ -222,12 +231,13 @@ impl Writer {
         let now = self.core.clock.now();
         let Some(connection) = self.connection.as_ref().filter(|_| now >= self.tidy_at) else { return };
         let epoch = Epoch(self.core.epoch.load(Ordering::Acquire));
+        self.has_old_rows = false;
         match housekeeping::step(connection, epoch, self.core.clock.wall()) {
             Ok(rows) => {
                 self.core.metrics.expired_rows.inc_by(rows as u64);
-                // A full step means there is more: go on after the next group.
-                let is_full = rows >= limits::HOUSEKEEPING_ROWS_MAX;
-                self.tidy_at = if is_full { now } else { now + limits::HOUSEKEEPING_EVERY };
+                // A full step means there is more: go on after the next group, or soon if none comes.
+                self.has_old_rows = rows >= limits::HOUSEKEEPING_ROWS_MAX;
+                self.tidy_at = if self.has_old_rows { now } else { now + limits::HOUSEKEEPING_EVERY };
             }
             Err(error) => {
                 self.tidy_at = now + limits::HOUSEKEEPING_EVERY;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use seawall_policy::{Clock, Mono};
-use seawall_store::{Freshness, ReadError, Sql, Value, Why, Written, limits};
+use seawall_store::{Freshness, Position, ReadError, Sql, Value, Why, Written, limits};
 
 use crate::support::{Engine, HK, Held, INSERT, ITEMS, all, at, batch, count, insert, op, telling};
 
@@ -152,4 +152,57 @@ async fn too_many_reads_say_busy() {
         tokio::join!(all((0..asked).map(|_| e.shard().read(Freshness::Any, &ENDLESS, vec![]))), turn);
     let busy = done.iter().filter(|d| **d == Err(ReadError::Busy)).count();
     assert!((10..=10 + limits::READERS).contains(&busy), "{busy}");
+}
+
+#[tokio::test]
+async fn reads_do_not_wait_behind_those_whose_position_never_comes() {
+    let e = Engine::new(1);
+    let never = |_| e.shard().read(Freshness::AtLeast(Position(u64::MAX)), &ITEMS, vec![]);
+    // With a sleep of a millisecond for each that waits, a round of them would take a quarter of a second.
+    let waiting = all((0..500).map(never));
+    let others = async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let begun = e.clock.now();
+        for _ in 0..20 {
+            e.items().await;
+        }
+        let took = e.clock.now().since(begun);
+        e.clock.skip(limits::READ_TIME_MAX);
+        took
+    };
+    let (waited, took) = tokio::join!(waiting, others);
+    assert!(took < Duration::from_secs(2), "twenty reads took {took:?}");
+    assert!(waited.iter().all(|w| *w == Err(ReadError::Deadline)), "{waited:?}");
+}
+
+#[tokio::test]
+async fn a_read_gets_the_position_it_waits_for() {
+    let e = Engine::new(1);
+    let next = Position(at(&e.write(insert(1)).await).0 + 1);
+    let read = e.shard().read(Freshness::AtLeast(next), &ITEMS, vec![]);
+    let (found, ()) = tokio::join!(read, async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(at(&e.write(insert(2)).await), next);
+    });
+    let found = found.unwrap();
+    assert_eq!((found.rows.len(), found.at), (2, next));
+}
+
+#[tokio::test]
+async fn old_rows_go_quickly_although_nobody_writes() {
+    const BATCHES: i64 = 30;
+    let e = Engine::new(1);
+    let topics = vec!["t"; 1000];
+    for id in 0..BATCHES {
+        at(&e.write(telling(insert(id), &topics)).await);
+    }
+    e.clock.skip(limits::LOG_KEPT_MIN + Duration::from_secs(1));
+    let expired = || e.files.metrics().expired_rows.get();
+    // One step a second would take fifteen.
+    let begun = e.clock.now();
+    while expired() < 1000 * BATCHES as u64 {
+        assert!(e.clock.now().since(begun) < Duration::from_secs(10), "only {} are gone", expired());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(e.items().await.len() as i64, BATCHES);
 }
