@@ -1,0 +1,148 @@
+//! The bars, as `bars.toml` states them.
+
+use serde::Deserialize;
+
+use crate::LabError;
+
+const FILE: &str = include_str!("../../bars.toml");
+
+/// Every bar.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bars {
+    /// Redirects against an nginx `map`.
+    pub links: Bar,
+    /// Proxying against nginx.
+    pub balancer: Bar,
+}
+
+/// What one bench is judged by.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(try_from = "Written")]
+pub struct Bar {
+    /// What is compared, in words.
+    pub what: String,
+    /// What is compared, and which way is better.
+    pub measure: Measure,
+    /// The ratio that must be reached.
+    pub must: f64,
+    /// The ratio we are after.
+    pub aim: Option<f64>,
+    /// Where the number comes from.
+    pub source: String,
+}
+
+/// A ratio of ours to theirs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Measure {
+    /// More is better.
+    OperationsPerCpuSecond,
+    /// Less is better.
+    CpuPerOperation,
+}
+
+impl Measure {
+    /// Whether `ratio` is as good as `limit`.
+    #[must_use]
+    pub fn reaches(self, ratio: f64, limit: f64) -> bool {
+        match self {
+            Measure::OperationsPerCpuSecond => ratio >= limit,
+            Measure::CpuPerOperation => ratio <= limit,
+        }
+    }
+
+    /// As it is printed.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Measure::OperationsPerCpuSecond => "operations per CPU-second",
+            Measure::CpuPerOperation => "CPU per operation",
+        }
+    }
+
+    /// As a limit is printed.
+    #[must_use]
+    pub fn sign(self) -> &'static str {
+        match self {
+            Measure::OperationsPerCpuSecond => "≥",
+            Measure::CpuPerOperation => "≤",
+        }
+    }
+}
+
+/// As it stands in the file: the direction is written out, so that nobody reads a bar the wrong way round.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    what: String,
+    measure: Measure,
+    at_least: Option<f64>,
+    at_most: Option<f64>,
+    aim: Option<f64>,
+    source: String,
+}
+
+impl TryFrom<Written> for Bar {
+    type Error = &'static str;
+
+    fn try_from(written: Written) -> Result<Bar, Self::Error> {
+        let Written { what, measure, at_least, at_most, aim, source } = written;
+        let must = match (measure, at_least, at_most) {
+            (Measure::OperationsPerCpuSecond, Some(must), None)
+            | (Measure::CpuPerOperation, None, Some(must)) => must,
+            (Measure::OperationsPerCpuSecond, ..) => return Err("this measure takes at_least"),
+            (Measure::CpuPerOperation, ..) => return Err("this measure takes at_most"),
+        };
+        if source.trim().is_empty() {
+            return Err("a bar says where it comes from");
+        }
+        if aim.is_some_and(|aim| !measure.reaches(aim, must)) {
+            return Err("the aim is beyond the bar, not below it");
+        }
+        Ok(Bar { what, measure, must, aim, source })
+    }
+}
+
+impl Bars {
+    /// Those in force.
+    ///
+    /// # Errors
+    /// When the file, which is part of the program, does not make sense.
+    pub fn read() -> Result<Bars, LabError> {
+        parse(FILE)
+    }
+}
+
+fn parse(text: &str) -> Result<Bars, LabError> {
+    toml::from_str(text)
+        .map_err(|error| LabError::Unreadable { what: "bars.toml", found: error.message().to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_bar_was_loosened() {
+        let Bars { links, balancer } = Bars::read().unwrap();
+        assert!(links.measure == Measure::OperationsPerCpuSecond && links.must >= 0.85, "{links:?}");
+        assert!(balancer.measure == Measure::CpuPerOperation && balancer.must <= 1.00, "{balancer:?}");
+        assert!(balancer.aim.is_some_and(|aim| aim <= 0.87), "{balancer:?}");
+    }
+
+    #[test]
+    fn a_bar_that_reads_the_wrong_way_round_or_has_no_source_is_refused() {
+        for (good, bad) in [
+            ("at_least = 0.85", "at_most = 0.85"),
+            ("at_most = 1.00", "at_most = 1.00\nat_least = 0.5"),
+            ("aim = 0.87", "aim = 1.2"),
+            ("aim = 0.87", "aims = 0.87"),
+        ] {
+            assert!(FILE.contains(good), "{good}");
+            assert!(parse(&FILE.replace(good, bad)).is_err(), "{bad}");
+        }
+        let bare = "what = \"x\"\nmeasure = \"cpu-per-operation\"\nat_most = 1.0\nsource = \"\"\n";
+        assert!(toml::from_str::<Bar>(bare).unwrap_err().message().contains("where it comes from"));
+    }
+}

@@ -1,0 +1,130 @@
+//! What the kernel says a process has used.
+
+use std::fs;
+use std::iter::Sum;
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+use crate::LabError;
+
+/// One step of the times in `/proc/PID/stat`: USER_HZ is 100 on every Linux we run on.
+const STEP: Duration = Duration::from_millis(10);
+
+/// CPU time, in steps of 10 ms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cpu {
+    /// In the program.
+    pub user: Duration,
+    /// In the kernel on its behalf.
+    pub system: Duration,
+}
+
+impl Cpu {
+    /// Both.
+    #[must_use]
+    pub fn total(self) -> Duration {
+        self.user + self.system
+    }
+}
+
+impl Add for Cpu {
+    type Output = Cpu;
+    fn add(self, other: Cpu) -> Cpu {
+        Cpu { user: self.user + other.user, system: self.system + other.system }
+    }
+}
+
+/// What was used since `earlier`. The kernel corrects how it splits a total now and then, so each part stops at 0.
+impl Sub for Cpu {
+    type Output = Cpu;
+    fn sub(self, earlier: Cpu) -> Cpu {
+        Cpu {
+            user: self.user.saturating_sub(earlier.user),
+            system: self.system.saturating_sub(earlier.system),
+        }
+    }
+}
+
+impl Sum for Cpu {
+    fn sum<I: Iterator<Item = Cpu>>(all: I) -> Cpu {
+        all.fold(Cpu::default(), Add::add)
+    }
+}
+
+/// CPU time of all threads of a process since it started, those that ended included.
+///
+/// # Errors
+/// When there is no such process.
+pub fn used(pid: u32) -> Result<Cpu, LabError> {
+    let text = read(pid, "stat")?;
+    parse_stat(&text).ok_or(LabError::Unreadable { what: "/proc/PID/stat", found: text })
+}
+
+/// Memory of a process that is in RAM now, in bytes.
+///
+/// # Errors
+/// When there is no such process.
+pub fn resident(pid: u32) -> Result<u64, LabError> {
+    let text = read(pid, "status")?;
+    parse_resident(&text).ok_or(LabError::Unreadable { what: "/proc/PID/status", found: text })
+}
+
+fn read(pid: u32, file: &str) -> Result<String, LabError> {
+    let path = format!("/proc/{pid}/{file}");
+    fs::read_to_string(&path).map_err(LabError::io(format!("read {path}")))
+}
+
+fn parse_stat(text: &str) -> Option<Cpu> {
+    // The program's name stands in parentheses and may hold blanks and parentheses itself.
+    let (_, rest) = text.rsplit_once(')')?;
+    // utime and stime are fields 14 and 15; the first one here is field 3.
+    let mut fields = rest.split_whitespace().skip(11);
+    let mut time = || Some(STEP * fields.next()?.parse::<u32>().ok()?);
+    Some(Cpu { user: time()?, system: time()? })
+}
+
+fn parse_resident(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAT: &str =
+        "19453 (nginx) S 19446 19446 23505 0 -1 4194560 619 0 1 0 8 38 0 0 20 0 1 0 242888 10952704";
+
+    #[test]
+    fn times_are_read_whatever_the_program_is_called() {
+        let cpu = Cpu { user: Duration::from_millis(80), system: Duration::from_millis(380) };
+        for name in ["nginx", "a b", "x) S 1 2 3 (y"] {
+            assert_eq!(parse_stat(&STAT.replace("nginx", name)), Some(cpu), "{name}");
+        }
+        assert_eq!(cpu.total(), Duration::from_millis(460));
+        for cut in ["", "19453 (nginx", "19453 (nginx) S 1 2"] {
+            assert_eq!(parse_stat(cut), None, "{cut}");
+        }
+    }
+
+    #[test]
+    fn memory_is_read_in_bytes() {
+        assert_eq!(parse_resident("VmHWM:\t  9000 kB\nVmRSS:\t    7040 kB\n"), Some(7040 * 1024));
+        assert_eq!(parse_resident("Name:\tkthread\n"), None);
+    }
+
+    #[test]
+    fn our_own_figures_are_there() {
+        let me = std::process::id();
+        used(me).unwrap();
+        assert!(resident(me).unwrap() > 100_000);
+        assert!(used(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn a_part_that_was_corrected_downwards_counts_as_nothing() {
+        let of =
+            |user, system| Cpu { user: Duration::from_millis(user), system: Duration::from_millis(system) };
+        assert_eq!(of(100, 90) - of(60, 100), of(40, 0));
+    }
+}

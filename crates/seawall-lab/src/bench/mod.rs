@@ -1,0 +1,105 @@
+//! Ours against an opponent: one run, the same load, in turns.
+//!
+//! ```text
+//! links.rs, balancer.rs   start both sides and say what a right answer is
+//! contest.rs              asks both for it, then plays the rounds: ours, theirs, ours, theirs …
+//! wrk.rs, cpu.rs          what a round yields: answers, and the CPU time they took
+//! judge.rs, bars.rs       whether that is good enough, or says anything at all
+//! report.rs               what is printed
+//! ```
+//!
+//! # Is the bench itself right?
+//!
+//! Two plants answer that without believing anybody. [`Plant::Itself`] puts a second copy of the
+//! opponent in our place: the ratio must come out as 1. [`Plant::SlowServer`] puts one more hop
+//! before our side, whose work is then ours: with both, a bench that is green alone turns red.
+
+mod balancer;
+pub mod bars;
+pub mod contest;
+pub mod cpu;
+pub mod judge;
+mod links;
+mod report;
+pub mod wrk;
+
+use std::path::PathBuf;
+
+use bars::Bars;
+use judge::Verdict;
+
+use crate::LabError;
+use crate::servers::program::Cores;
+
+/// A bench.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Bench {
+    /// Redirects of random codes, against an nginx `map`.
+    Links,
+    /// Keep-alive proxying, against nginx.
+    Balancer,
+}
+
+impl Bench {
+    /// Each of them.
+    pub const ALL: &[Bench] = &[Bench::Links, Bench::Balancer];
+}
+
+/// Something done to our side on purpose, to see that the bench notices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Plant {
+    /// A second copy of the opponent in our place: any ratio but 1 is the bench's own mistake.
+    Itself,
+    /// One more hop (an nginx proxy) before our side, whose CPU time counts as ours.
+    SlowServer,
+}
+
+/// How a bench is run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The built binary.
+    pub seawall: PathBuf,
+    /// Rounds of each side.
+    pub rounds: u32,
+    /// Seconds of a round.
+    pub seconds: u32,
+    /// Whether this is a run for figures: a full set-up, a warm-up, and a verdict. Otherwise only a
+    /// look at whether the bench works.
+    pub full: bool,
+    /// What to do to our side.
+    pub plants: Vec<Plant>,
+}
+
+impl Options {
+    fn plants(&self, plant: Plant) -> bool {
+        self.plants.contains(&plant)
+    }
+}
+
+/// Runs one bench; `say` is given every line of the report as soon as it is known, the summary last.
+///
+/// # Errors
+/// When there is nothing to report: a program is missing, a server does not start or answers
+/// wrongly, requests fail.
+pub async fn run(bench: Bench, options: &Options, say: &mut dyn FnMut(&str)) -> Result<Verdict, LabError> {
+    let bars = Bars::read()?;
+    let cores = Cores::apart();
+    let (mut contest, bar) = match bench {
+        Bench::Links => (links::prepare(options, cores).await?, &bars.links),
+        Bench::Balancer => (balancer::prepare(options, cores).await?, &bars.balancer),
+    };
+    if options.plants(Plant::SlowServer) {
+        contest.ours.behind_a_hop(cores).await?;
+    }
+    report::head(&contest, options, cores, say);
+    contest.agree().await?;
+    let rounds = contest.play(options).await?;
+    let pairs: Vec<_> = rounds
+        .iter()
+        .map(|(ours, theirs)| judge::Pair { ours: ours.cost(), theirs: theirs.cost() })
+        .collect();
+    let judgement = judge::judge(bar, &pairs, options.full);
+    report::sides(&contest, &rounds, say)?;
+    report::verdict(&contest, bar, &judgement, say);
+    Ok(judgement.verdict)
+}

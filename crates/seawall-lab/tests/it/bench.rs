@@ -1,0 +1,41 @@
+//! The bench from end to end, nginx against nginx: that it counts, not how fast anybody is.
+
+use seawall_lab::bench::judge::Verdict;
+use seawall_lab::bench::{Bench, Options, Plant, run};
+
+async fn played(bench: Bench, plants: &[Plant]) -> (Verdict, Vec<String>) {
+    let options = Options {
+        seawall: "never started here".into(),
+        rounds: 1,
+        seconds: 1,
+        full: false,
+        plants: plants.to_vec(),
+    };
+    let mut lines = Vec::new();
+    let verdict = run(bench, &options, &mut |line| lines.push(line.to_owned())).await.unwrap();
+    (verdict, lines)
+}
+
+#[tokio::test]
+async fn a_smoke_run_shows_both_sides_and_judges_neither() {
+    let (verdict, lines) = played(Bench::Links, &[Plant::Itself]).await;
+    assert_eq!(verdict, Verdict::NotJudged);
+    let text = lines.join("\n");
+    for part in ["nginx map too", "CPU µs/op", "RAM MiB", "one of 500 links"] {
+        assert!(text.contains(part), "{part} is missing:\n{text}");
+    }
+    assert!(lines.last().unwrap().starts_with("links: not judged (smoke): "), "{text}");
+}
+
+#[tokio::test]
+async fn a_planted_hop_is_said_and_its_work_is_counted_as_ours() {
+    let (_, lines) = played(Bench::Balancer, &[Plant::Itself, Plant::SlowServer]).await;
+    let text = lines.join("\n");
+    assert!(text.contains("planted: one more hop"), "{text}");
+    // Two processes hold about twice the memory of one: both are looked at.
+    let memory = |side: &str| {
+        let row = lines.iter().find(|line| line.trim_start().starts_with(side) && !line.contains("against"));
+        row.unwrap().split_whitespace().last().unwrap().parse::<f64>().unwrap()
+    };
+    assert!(memory("nginx proxy too") > 1.5 * memory("nginx proxy  "), "{text}");
+}

@@ -1,0 +1,8 @@
+//! Client commands: each speaks HTTP to a running system and knows none of its insides.
+
+pub(crate) mod config;
+pub(crate) mod drill;
+mod http;
+pub(crate) mod links;
+pub(crate) mod load;
+pub(crate) mod status;

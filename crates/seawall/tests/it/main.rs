@@ -1,0 +1,14 @@
+//! The built binary, from outside: as an operator starts it and as a client sees it.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+#![expect(clippy::disallowed_methods, reason = "tests wait on the real clock")]
+
+mod bad_input;
+mod configuration;
+mod consul_clients;
+mod crash;
+mod discovery;
+mod fleet;
+mod lifecycle;
+mod panic;
+mod real_input;
