@@ -52,7 +52,13 @@ pub struct Client(Arc<Inner>);
 struct Inner {
     clock: Arc<dyn Clock>,
     tasks: Tasks,
-    idle: Mutex<HashMap<SocketAddr, Vec<Idle>>>,
+    idle: Mutex<Pool>,
+}
+
+#[derive(Default)]
+struct Pool {
+    by_addr: HashMap<SocketAddr, Vec<Idle>>,
+    swept: Mono,
 }
 
 struct Idle {
@@ -79,13 +85,28 @@ impl ClientError {
     }
 }
 
-/// A request body that can be sent again, or one that is gone once sent.
+/// A request body that can be sent again, or one that is gone once a try has begun to send it.
 #[derive(Debug)]
 pub enum Payload {
     /// All of it, in memory.
     Kept(Bytes),
-    /// Read from somewhere as it is sent.
-    Stream(Body),
+    /// Read from somewhere as it is sent; `None` once that has begun.
+    Stream(Option<Body>),
+}
+
+impl Payload {
+    /// Whether another try could send it whole.
+    #[must_use]
+    pub fn is_replayable(&self) -> bool {
+        !matches!(self, Payload::Stream(None))
+    }
+
+    fn take(&mut self) -> Body {
+        match self {
+            Payload::Kept(bytes) => Body::from(bytes.clone()),
+            Payload::Stream(body) => body.take().unwrap_or_default(),
+        }
+    }
 }
 
 impl Client {
@@ -108,7 +129,7 @@ impl Client {
     ) -> Result<Response<Bytes>, ClientError> {
         let whole = async {
             let (head, body) = request.into_parts();
-            let answer = self.send(addr, head, Payload::Kept(body), patience, patience).await?;
+            let answer = self.send(addr, head, &mut Payload::Kept(body), patience, patience).await?;
             let (head, body) = answer.into_parts();
             match Limited::new(body, body_max).collect().await {
                 Ok(body) => Ok(Response::from_parts(head, body.to_bytes())),
@@ -125,7 +146,8 @@ impl Client {
         }
     }
 
-    /// Sends a request and returns when the head of the answer is here.
+    /// Sends a request and returns when the head of the answer is here. A `payload` that was not touched, because
+    /// no connection could be made, is still there for another try.
     ///
     /// # Errors
     /// When no connection could be made within `connect`, or no head came within `respond` (both from now).
@@ -133,7 +155,7 @@ impl Client {
         &self,
         addr: SocketAddr,
         head: http::request::Parts,
-        payload: Payload,
+        payload: &mut Payload,
         connect: Duration,
         respond: Duration,
     ) -> Result<Response<Reply>, ClientError> {
@@ -148,37 +170,29 @@ impl Client {
         &self,
         addr: SocketAddr,
         head: http::request::Parts,
-        payload: Payload,
+        payload: &mut Payload,
         connect: Duration,
     ) -> Result<Response<Reply>, ClientError> {
-        let again = match &payload {
-            Payload::Kept(body) if may_happen_twice(&head) => Some((head.clone(), body.clone())),
-            Payload::Kept(_) | Payload::Stream(_) => None,
-        };
-        let body = match payload {
-            Payload::Kept(body) => Body::from(body),
-            Payload::Stream(body) => body,
-        };
         let (sender, reused) = match self.checkout(addr).await {
             Some(pooled) => (pooled, true),
             None => (self.connect(addr, connect).await?, false),
         };
-        let first = self.exchange(addr, sender, Request::from_parts(head, body)).await;
-        match (first, again) {
-            (Ok(answer), _) => Ok(answer),
-            (Err(Lost { request: Some(request), .. }), _) if reused => {
-                let fresh = self.connect(addr, connect).await?;
-                self.exchange(addr, fresh, request).await.map_err(|lost| lost.error)
+        let again = (reused && may_happen_twice(&head)).then(|| head.clone());
+        let first = self.exchange(addr, sender, Request::from_parts(head, payload.take())).await;
+        let lost = match first {
+            Ok(answer) => return Ok(answer),
+            Err(lost) => lost,
+        };
+        let request = match (lost.request, again) {
+            // Not a byte of it was written.
+            (Some(request), _) if reused => request,
+            (None, Some(head)) if lost.error.outcome == Outcome::Unreachable && payload.is_replayable() => {
+                Request::from_parts(head, payload.take())
             }
-            (Err(Lost { error, .. }), Some((head, body)))
-                if reused && error.outcome == Outcome::Unreachable =>
-            {
-                let fresh = self.connect(addr, connect).await?;
-                let request = Request::from_parts(head, Body::from(body));
-                self.exchange(addr, fresh, request).await.map_err(|lost| lost.error)
-            }
-            (Err(lost), _) => Err(lost.error),
-        }
+            _ => return Err(lost.error),
+        };
+        let fresh = self.connect(addr, connect).await?;
+        self.exchange(addr, fresh, request).await.map_err(|lost| lost.error)
     }
 
     async fn exchange(
@@ -228,36 +242,51 @@ impl Client {
     }
 
     async fn checkout(&self, addr: SocketAddr) -> Option<SendRequest<Body>> {
-        loop {
-            let mut idle = {
-                let mut all = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
-                all.get_mut(&addr)?.pop()?
-            };
-            let fresh = self.0.clock.now() - idle.since < IDLE_MAX;
-            if fresh && matches!(timeout(READY_MAX, idle.sender.ready()).await, Ok(Ok(()))) {
-                return Some(idle.sender);
+        let find = async {
+            loop {
+                let mut idle = {
+                    let mut pool = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
+                    pool.by_addr.get_mut(&addr)?.pop()?
+                };
+                let fresh = self.0.clock.now() - idle.since < IDLE_MAX;
+                if fresh && idle.sender.ready().await.is_ok() {
+                    return Some(idle.sender);
+                }
             }
-        }
+        };
+        // One patience for all that are tried: connecting anew is never far.
+        timeout(READY_MAX, find).await.ok().flatten()
     }
 
     fn checkin(&self, addr: SocketAddr, sender: SendRequest<Body>) {
         if sender.is_closed() {
             return;
         }
-        let since = self.0.clock.now();
-        let mut all = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= ADDRS_MAX && !all.contains_key(&addr) {
-            all.retain(|_, idle| {
-                idle.retain(|i| since - i.since < IDLE_MAX);
-                !idle.is_empty()
-            });
+        let now = self.0.clock.now();
+        let mut pool = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        pool.sweep(now);
+        if pool.by_addr.len() >= ADDRS_MAX && !pool.by_addr.contains_key(&addr) {
+            return;
         }
-        let idle = all.entry(addr).or_default();
         // The newest is used first, so the oldest are the ones that time out.
-        idle.retain(|i| since - i.since < IDLE_MAX);
+        let idle = pool.by_addr.entry(addr).or_default();
         if idle.len() < IDLE_PER_ADDR_MAX {
-            idle.push(Idle { sender, since });
+            idle.push(Idle { sender, since: now });
         }
+    }
+}
+
+impl Pool {
+    /// Drops what has been idle for too long, for addresses nobody asks for any more as well.
+    fn sweep(&mut self, now: Mono) {
+        if now - self.swept < IDLE_MAX {
+            return;
+        }
+        self.swept = now;
+        self.by_addr.retain(|_, idle| {
+            idle.retain(|i| now - i.since < IDLE_MAX && !i.sender.is_closed());
+            !idle.is_empty()
+        });
     }
 }
 

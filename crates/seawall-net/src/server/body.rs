@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
 use http::StatusCode;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
 use seawall_policy::Clock;
 use seawall_policy::inflight::Place;
 use tokio::time::{Sleep, sleep};
@@ -43,6 +45,104 @@ impl<B: http_body::Body<Data = Bytes> + Unpin, T: Unpin> http_body::Body for Kee
 /// The router's answer, holding its place among those in flight until it is sent.
 pub(super) fn guarded(body: Body, admitted: Admitted) -> Body {
     Body::new(Keeping { body, _kept: admitted })
+}
+
+/// A request's body, to arrive whole within `patience`.
+pub(super) fn arriving(body: Incoming, patience: Duration) -> Body {
+    if body.is_end_stream() {
+        return Body::empty();
+    }
+    Body::new(Arriving { body, until: Box::pin(sleep(patience)) })
+}
+
+struct Arriving {
+    body: Incoming,
+    until: Pin<Box<Sleep>>,
+}
+
+impl http_body::Body for Arriving {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            return Poll::Ready(frame.map(|f| f.map_err(Into::into)));
+        }
+        std::task::ready!(self.until.as_mut().poll(cx));
+        Poll::Ready(Some(Err("the request body did not arrive in time".into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// How far a body has come that is sent on while it arrives.
+#[derive(Debug, Default)]
+pub(super) struct Progress(AtomicU8);
+
+impl Progress {
+    const ENDED: u8 = 1;
+    const WAITS_FOR_CLIENT: u8 = 2;
+    const BROKEN: u8 = 3;
+
+    /// Whether the client broke the body off.
+    pub(super) fn is_broken(&self) -> bool {
+        self.0.load(Ordering::Acquire) == Progress::BROKEN
+    }
+
+    /// Whether it is the client that everyone waits for.
+    pub(super) fn waits_for_client(&self) -> bool {
+        self.0.load(Ordering::Acquire) == Progress::WAITS_FOR_CLIENT
+    }
+}
+
+/// A request body sent on while it arrives, that tells how far it has come.
+pub(super) struct Observed {
+    body: Incoming,
+    progress: Arc<Progress>,
+}
+
+impl Observed {
+    pub(super) fn body(body: Incoming, progress: Arc<Progress>) -> Body {
+        Body::new(Observed { body, progress })
+    }
+}
+
+impl http_body::Body for Observed {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        let state = match &polled {
+            Poll::Pending => Progress::WAITS_FOR_CLIENT,
+            Poll::Ready(None) => Progress::ENDED,
+            Poll::Ready(Some(Err(_))) => Progress::BROKEN,
+            Poll::Ready(Some(Ok(_))) if self.body.is_end_stream() => Progress::ENDED,
+            Poll::Ready(Some(Ok(_))) => 0,
+        };
+        self.progress.0.store(state, Ordering::Release);
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// What an exchange holds while it is being forwarded; reports its end exactly once.

@@ -4,11 +4,12 @@
 //! before the client sees any of it, so that a backend that dies in the middle of one can still be replaced.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{CONNECTION, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
@@ -20,7 +21,7 @@ use seawall_policy::inflight::Place;
 use tokio::time::timeout;
 
 use super::Port;
-use super::body::{Held, Passing};
+use super::body::{Held, Observed, Passing, Progress};
 use crate::client::{Payload, Reply};
 use crate::exchange::{Exchange, Finish, Step, Target, Upstream};
 use crate::problem::Problem;
@@ -39,23 +40,11 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_ATTEMPT: HeaderName = HeaderName::from_static("x-seawall-attempt");
 
-/// A request body on its way: kept, or good for one try.
-enum Outgoing {
-    Kept(Bytes),
-    Once(Option<Body>),
-}
-
-impl Outgoing {
-    fn replayable(&self) -> bool {
-        matches!(self, Outgoing::Kept(_))
-    }
-
-    fn take(&mut self) -> Payload {
-        match self {
-            Outgoing::Kept(bytes) => Payload::Kept(bytes.clone()),
-            Outgoing::Once(body) => Payload::Stream(body.take().unwrap_or_default()),
-        }
-    }
+/// A request body on its way to a backend.
+struct Outgoing {
+    payload: Payload,
+    /// Of a body that is sent on while it arrives.
+    progress: Arc<Progress>,
 }
 
 impl<E: Exchange> Port<E> {
@@ -75,14 +64,26 @@ impl<E: Exchange> Port<E> {
         let mut body = outgoing(body, target.keep_body, deadline.remaining(self.clock.now())).await?;
         for attempt in 1..=TRIES_MAX {
             let left = deadline.remaining(self.clock.now());
-            let respond = target.respond.min(left);
+            if left.is_zero() {
+                return Err(too_late());
+            }
             stamp(&mut parts.headers, attempt, left);
-            let payload = body.take();
-            let replayable = body.replayable();
-            let sent = self
-                .client
-                .send(target.addr, parts.clone(), payload, target.connect.min(left), respond)
-                .await;
+            let (connect, respond) = (target.connect.min(left), target.respond.min(left));
+            let sent =
+                self.client.send(target.addr, parts.clone(), &mut body.payload, connect, respond).await;
+            if let Err(e) = &sent {
+                // None of these is the backend's doing, so none of them is told to the exchange.
+                if body.progress.is_broken() {
+                    return Err(incomplete());
+                }
+                if e.outcome == Outcome::Timeout && e.reached && body.progress.waits_for_client() {
+                    return Err(slow_body());
+                }
+                if e.outcome == Outcome::Timeout && left < target.respond {
+                    return Err(too_late());
+                }
+            }
+            let replayable = body.payload.is_replayable();
             let now = self.clock.now();
             let Some(kept) = held.get() else { break };
             let step = match &sent {
@@ -99,6 +100,7 @@ impl<E: Exchange> Port<E> {
             let step = match (step, sent) {
                 (Step::Go, Ok(answer)) => match self.hold(answer, replayable, deadline).await {
                     Ok(answer) => return Ok(finish(answer, held)),
+                    Err(Outcome::Timeout) => return Err(too_late()),
                     // The head was good, the body was not, and the client has seen neither.
                     Err(outcome) => {
                         let Some(kept) = held.get() else { break };
@@ -109,6 +111,8 @@ impl<E: Exchange> Port<E> {
                 (step, _) => step,
             };
             match step {
+                // A body that is gone cannot be sent again, whatever was asked for.
+                Step::Retry(..) if !replayable => break,
                 Step::Retry(next, pause) => {
                     if pause > Duration::ZERO {
                         tokio::time::sleep(pause.min(deadline.remaining(self.clock.now()))).await;
@@ -164,32 +168,49 @@ fn finish<E: Exchange>(answer: Response<Answer>, mut held: Held<E>) -> Response<
 
 /// Reads the body into memory when it is wanted for later tries and small enough.
 async fn outgoing(body: Incoming, keep: bool, patience: Duration) -> Result<Outgoing, Problem> {
+    let progress = Arc::new(Progress::default());
     if body.is_end_stream() {
-        return Ok(Outgoing::Kept(Bytes::new()));
+        return Ok(Outgoing { payload: Payload::Kept(Bytes::new()), progress });
     }
     let fits = body.size_hint().upper().is_some_and(|n| n <= KEEP_MAX as u64);
     if !keep || !fits {
-        return Ok(Outgoing::Once(Some(Body::new(body))));
+        let payload = Payload::Stream(Some(Observed::body(body, progress.clone())));
+        return Ok(Outgoing { payload, progress });
     }
     match timeout(patience, Limited::new(body, KEEP_MAX).collect()).await {
-        Ok(Ok(whole)) => Ok(Outgoing::Kept(whole.to_bytes())),
-        Ok(Err(_)) => {
-            Err(Problem::new(StatusCode::BAD_REQUEST, "incomplete_body", "the request body broke off"))
-        }
-        Err(_) => Err(Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "request_timeout",
-            "the request body did not arrive in time",
-        )),
+        Ok(Ok(whole)) => Ok(Outgoing { payload: Payload::Kept(whole.to_bytes()), progress }),
+        Ok(Err(_)) => Err(incomplete()),
+        Err(_) => Err(slow_body()),
     }
+}
+
+fn incomplete() -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "incomplete_body", "the request body broke off")
+}
+
+fn slow_body() -> Problem {
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "the request body did not arrive in time")
+}
+
+fn too_late() -> Problem {
+    Problem::new(
+        StatusCode::GATEWAY_TIMEOUT,
+        "deadline_exceeded",
+        "the request took longer than its deadline",
+    )
 }
 
 /// Makes the head ours to send: origin form, no hop-by-hop headers, the client's address noted.
 fn rewrite(parts: &mut Parts, peer: SocketAddr) {
-    if parts.uri.authority().is_some() {
-        // An absolute target's authority outranks the Host header (RFC 9112 §3.2.2).
-        if let Some(authority) = parts.uri.authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok()) {
-            parts.headers.insert(HOST, authority);
+    if let Some(authority) = parts.uri.authority() {
+        // An absolute target's authority outranks the Host header (RFC 9112 §3.2.2); who the user is
+        // concerns nobody behind us.
+        let host = match authority.port() {
+            Some(port) => format!("{}:{port}", authority.host()),
+            None => authority.host().to_owned(),
+        };
+        if let Ok(host) = HeaderValue::from_str(&host) {
+            parts.headers.insert(HOST, host);
         }
         if let Some(path) = parts.uri.path_and_query().cloned() {
             parts.uri = Uri::from(path);
@@ -199,15 +220,14 @@ fn rewrite(parts: &mut Parts, peer: SocketAddr) {
     strip_hop_by_hop(&mut parts.headers);
     parts.headers.remove(EXPECT);
     let headers = &mut parts.headers;
-    let so_far = headers.get(X_FORWARDED_FOR).and_then(|v| v.to_str().ok()).map(str::to_owned);
-    let chain = match so_far {
-        Some(earlier) => format!("{earlier}, {}", peer.ip()),
-        None => peer.ip().to_string(),
-    };
-    if let Ok(chain) = HeaderValue::from_str(&chain) {
+    // Every proxy on the way added itself, in a line of its own or not: all of them are kept.
+    let so_far = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|v| v.to_str().ok());
+    let chain: Vec<String> = so_far.map(str::to_owned).chain([peer.ip().to_string()]).collect();
+    if let Ok(chain) = HeaderValue::from_str(&chain.join(", ")) {
         headers.insert(X_FORWARDED_FOR, chain);
     }
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.remove(X_FORWARDED_HOST);
     if let Some(host) = headers.get(HOST).cloned() {
         headers.insert(X_FORWARDED_HOST, host);
     }
@@ -228,6 +248,8 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
         .filter_map(|v| v.to_str().ok())
         .flat_map(|v| v.split(','))
         .filter_map(|name| name.trim().parse().ok())
+        // What frames and addresses the message concerns the next connection too, whoever names it.
+        .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
         .collect();
     for name in named {
         headers.remove(name);
@@ -259,5 +281,22 @@ mod tests {
         assert_eq!(parts.uri, "/x?y=1");
         assert_eq!(parts.headers[HOST], "a.test");
         assert_eq!(parts.headers[X_FORWARDED_FOR], "127.0.0.1");
+    }
+
+    #[test]
+    fn a_client_cannot_forge_what_proxies_say() {
+        let request = Request::get("http://user:secret@a.test:81/")
+            .header(X_FORWARDED_FOR, "203.0.113.9")
+            .header(X_FORWARDED_FOR, "198.51.100.7")
+            .header(X_FORWARDED_HOST, "forged.test")
+            .header(CONNECTION, "host, content-length, x-forwarded-host")
+            .header(CONTENT_LENGTH, "5")
+            .body(());
+        let (mut parts, ()) = request.unwrap().into_parts();
+        rewrite(&mut parts, SocketAddr::from(([127, 0, 0, 1], 9)));
+        assert_eq!(parts.headers[HOST], "a.test:81");
+        assert_eq!(parts.headers[X_FORWARDED_HOST], "a.test:81");
+        assert_eq!(parts.headers[X_FORWARDED_FOR], "203.0.113.9, 198.51.100.7, 127.0.0.1");
+        assert_eq!(parts.headers[CONTENT_LENGTH], "5");
     }
 }

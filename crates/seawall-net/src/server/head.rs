@@ -21,7 +21,7 @@ pub(super) fn check(request: &Request<Incoming>, headers_max: usize) -> Result<(
     if headers.len() > headers_max {
         return Err(Problem::new(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "too_many_headers",
+            "head_too_large",
             format!("{} headers; at most {headers_max} are accepted", headers.len()),
         ));
     }

@@ -6,6 +6,7 @@
 mod body;
 mod forward;
 mod head;
+mod words;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -36,6 +37,7 @@ use crate::listeners::{Bound, Writes};
 use crate::ops::Ops;
 use crate::problem::Problem;
 use crate::tasks::Tasks;
+use words::Worded;
 
 /// What one port allows its clients.
 #[derive(Debug, Clone)]
@@ -65,10 +67,10 @@ impl Default for Limits {
     }
 }
 
-/// Headers the parser accepts, so that too many can be answered in words; the bytes are bounded below.
-const PARSED_HEADERS_MAX: usize = 16_384;
-/// Bytes of a head that the parser buffers per connection; beyond it the answer is a bare 431.
-const HEAD_BYTES_MAX: usize = 512 * 1024;
+/// Headers hyper parses without allocating for them.
+const FREE_HEADERS_MAX: usize = 100;
+/// Bytes of a head that the parser buffers per connection; a longer one is answered 431.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// After a stop is asked for, everyone is still served this long: balancers need a moment to notice.
 const LAME_DUCK_MAX: Duration = Duration::from_secs(1);
 /// A client that takes none of its answer for so long is cut off.
@@ -180,13 +182,15 @@ async fn connection<E: Exchange>(
         let port = port.clone();
         async move { Ok::<_, Infallible>(port.answer(request, peer).await) }
     });
-    let serving = http1::Builder::new()
-        .timer(TokioTimer::new())
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
-        .max_headers(PARSED_HEADERS_MAX.max(limits.headers_max))
         .max_buf_size(HEAD_BYTES_MAX)
-        .half_close(limits.half_close)
-        .serve_connection(TokioIo::new(stream), service);
+        .half_close(limits.half_close);
+    if limits.headers_max > FREE_HEADERS_MAX {
+        http.max_headers(limits.headers_max);
+    }
+    let serving = http.serve_connection(TokioIo::new(Worded::new(stream)), service);
     let mut serving = std::pin::pin!(serving);
     let mut draining = port.draining.subscribe();
     let ended = tokio::select! {
@@ -249,7 +253,9 @@ impl<E: Exchange> Port<E> {
             Next::Refuse(problem) => Err(problem),
             Next::General => {
                 let admitted = Admitted::new(place);
-                let mut request = request.map(Body::new);
+                // A body that trickles in holds a place as long as one that was sent holds none.
+                let patience = deadline.remaining(now);
+                let mut request = request.map(|b| body::arriving(b, patience));
                 request.extensions_mut().insert(admitted.clone());
                 request.extensions_mut().insert(deadline);
                 request.extensions_mut().insert(ConnectInfo(peer));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
-use seawall_net::client::Client;
+use seawall_net::client::{Client, Payload};
 use seawall_policy::Outcome;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::{HANG, host};
 
 /// A backend that treats each connection with `serve`, and counts them.
-async fn backend<F>(
+pub(crate) async fn backend<F>(
     serve: impl Fn(TcpStream, usize) -> F + Send + Sync + 'static,
 ) -> (SocketAddr, Arc<AtomicUsize>)
 where
@@ -35,7 +35,7 @@ where
 }
 
 /// Reads one head; false when the peer has gone.
-async fn head(stream: &mut TcpStream) -> bool {
+pub(crate) async fn head(stream: &mut TcpStream) -> bool {
     let mut seen = Vec::new();
     while !seen.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -47,7 +47,7 @@ async fn head(stream: &mut TcpStream) -> bool {
     true
 }
 
-const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+pub(crate) const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 fn request() -> Request<Bytes> {
     Request::get("/").header("host", "test").body(Bytes::new()).unwrap()
@@ -141,10 +141,10 @@ async fn a_connection_with_an_unread_answer_is_never_used_again() {
     .await;
     let client = client();
     let (head, _) = request().into_parts();
-    let kept = || seawall_net::client::Payload::Kept(Bytes::new());
-    let answer = client.send(addr, head.clone(), kept(), HANG, HANG).await.unwrap();
+    let mut kept = Payload::Kept(Bytes::new());
+    let answer = client.send(addr, head.clone(), &mut kept, HANG, HANG).await.unwrap();
     drop(answer);
     tokio::time::sleep(Duration::from_millis(100)).await;
-    drop(client.send(addr, head, kept(), HANG, HANG).await.unwrap());
+    drop(client.send(addr, head, &mut kept, HANG, HANG).await.unwrap());
     assert_eq!(accepted.load(Ordering::SeqCst), 2);
 }

@@ -45,7 +45,7 @@ async fn ten_thousand_headers_are_refused_in_words() {
     }
     request.extend_from_slice(b"\r\n");
     let answer = port().say(&request).await;
-    assert!(answer.starts_with("HTTP/1.1 431") && answer.contains("too_many_headers"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 431") && answer.contains("head_too_large"), "{answer}");
 }
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn an_endless_head_is_cut_off() {
     let mut request = b"GET /fast HTTP/1.1\r\nHost: test\r\nX: ".to_vec();
     request.resize(4 << 20, b'y');
     let answer = port().say(&request).await;
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 431") && answer.contains("head_too_large"), "{answer}");
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn odd_targets_and_hosts_are_refused() {
         assert!(answer.contains(code), "{request:?} → {answer:?}");
     }
     let authority = port.say(b"GET ! HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    assert!(authority.starts_with("HTTP/1.1 400"), "{authority:?}");
+    assert!(authority.starts_with("HTTP/1.1 400") && authority.contains(r#""code":""#), "{authority:?}");
     let long = port.get(&format!("/{}", "x".repeat(17 * 1024))).await;
     assert!(long.starts_with("HTTP/1.1 414"), "{long:?}");
 }
