@@ -121,6 +121,8 @@ pub async fn open(config: &Config, host: &Host, files: Files) -> Result<Arc<Serv
     let cache = Arc::new(Cache::new(config.cache_entries, shards, config.cache_ttl));
     for shard in 0..shards {
         let from = storage.position(shard).await.map_err(|t| unreadable(&t))?;
+        // What is older is not to be remembered: its news, told before, will not reach us.
+        cache.forget_all(shard, from);
         let follower = Follower {
             storage: storage.clone(),
             cache: cache.clone(),

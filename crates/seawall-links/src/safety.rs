@@ -22,7 +22,16 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use url::{Host, Url};
 
 /// Names that mean this machine in RFC 6761 or in the hosts file of common systems.
-const LOCAL_NAMES: &[&str] = &["localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"];
+const LOCAL_NAMES: &[&str] = &[
+    "localhost",
+    "localhost.localdomain",
+    "localhost4",
+    "localhost4.localdomain4",
+    "localhost6",
+    "localhost6.localdomain6",
+    "ip6-localhost",
+    "ip6-loopback",
+];
 
 /// Networks that are not the public internet's (RFC 6890 and its registry), as (address, prefix length).
 /// Documentation networks are left out: nobody's machine is there, and examples use them.
@@ -174,6 +183,8 @@ fn is_private_v6(address: Ipv6Addr) -> bool {
         [0x2002, ..] => v4_at(1),
         // 2001::/32, Teredo: a server and a disguised client, neither of them a web site.
         [0x2001, 0, ..] => true,
+        // 2001:2::/48, benchmarks between own devices, as 198.18.0.0/15.
+        [0x2001, 2, 0, ..] => true,
         // fc00::/7 private; fe80::/10 link-local and fec0::/10 site-local; ff00::/8 multicast.
         [first, ..] if first & 0xfe00 == 0xfc00 || first & 0xff80 == 0xfe80 || first >= 0xff00 => true,
         // ISATAP carries IPv4 behind any prefix.
@@ -272,6 +283,8 @@ mod tests {
             "a.localhost",
             "a.b.localhost.",
             "localhost.localdomain",
+            "localhost4",
+            "localhost6.localdomain6.",
             "ip6-localhost",
         ] {
             for url in [format!("http://{host}/"), format!("https://{host}:8443/x?y")] {
@@ -298,6 +311,7 @@ mod tests {
             ("[fe80::]", "[febf::1]"),
             ("[fec0::]", "[feff::1]"),
             ("[ff00::]", "[ffff::1]"),
+            ("[2001:2::]", "[2001:2:0:ffff::1]"),
             ("[100::]", "[100::ffff]"),
             ("[2002:a00:1::]", "[2002:c0a8:101::1]"),
         ] {

@@ -144,7 +144,8 @@ impl Service {
         for _ in 0..CODES_TRIED_MAX {
             match self.storage.insert(&link, idem.clone(), false, deadline).await {
                 Ok(inserted) => {
-                    if inserted.again {
+                    // The earlier request may be our own first try, of which we only heard nothing.
+                    if inserted.link.name != link.name {
                         self.allocator.give_back(link.name);
                     }
                     return Ok(self.made(inserted));

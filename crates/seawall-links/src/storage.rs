@@ -192,21 +192,28 @@ impl Storage {
     }
 
     /// The key all codes are made with; `fresh` becomes it if there is none yet. Several processes that start
-    /// together agree, because all of them read what stands there in the end.
+    /// together agree, because all of them read what stands there in the end. Where it stands nothing is
+    /// written: a process that starts on a full disk can still redirect.
     ///
     /// # Errors
     /// See [`Trouble`].
     pub async fn secret(&self, fresh: [u8; 16], deadline: Deadline) -> Result<[u8; 16], Trouble> {
         let shard = self.shards.get(0);
+        if let Some(secret) = self.find_secret(shard).await? {
+            return Ok(secret);
+        }
         let offer =
             Op { sql: &OFFER_SECRET, args: vec![shard.hk_min().into(), fresh.into()], expect: Expect::Any };
         self.write(shard, &batch(shard.hk_min(), None, offer, None), deadline).await?;
+        self.find_secret(shard).await?.ok_or_else(|| Trouble::Broken("the secret is gone".to_owned()))
+    }
+
+    async fn find_secret(&self, shard: &Shard) -> Result<Option<[u8; 16]>, Trouble> {
         let found = self.read(shard, &SECRET, vec![shard.hk_min().into()]).await?;
-        let secret =
-            found.rows.first().ok_or_else(|| Trouble::Broken("the secret is gone".to_owned()))?.blob(0)?;
-        secret
-            .try_into()
-            .map_err(|_| Trouble::Broken(format!("the secret has {} bytes, not 16", secret.len())))
+        let Some(row) = found.rows.first() else { return Ok(None) };
+        let secret = row.blob(0)?;
+        let wrong = |_| Trouble::Broken(format!("the secret has {} bytes, not 16", secret.len()));
+        secret.try_into().map(Some).map_err(wrong)
     }
 
     /// A block of `size` ids of a shard's counter, durable before it is returned.

@@ -31,7 +31,7 @@ pub struct Config {
     /// A key's value, at most Consul's 512KiB.
     #[serde(with = "size")]
     pub kv_value_max: u64,
-    /// All keys with their values: they are held in memory.
+    /// All keys with their values, and 128 bytes for each: they are held in memory.
     #[serde(with = "size")]
     pub kv_total_max: u64,
 }

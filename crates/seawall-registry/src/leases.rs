@@ -8,7 +8,7 @@
 //! here, in shorter steps: a text that changes alone is written at once if the last one is [`OUTPUT_EVERY`]
 //! old, else when it is, and of several only the latest.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use seawall_policy::Mono;
@@ -27,6 +27,10 @@ pub const REAP_EVERY: Duration = Duration::from_secs(30);
 /// A text alone makes at most one command in this time, per check.
 pub const OUTPUT_EVERY: Duration = Duration::from_secs(30);
 
+/// An expiry that is not applied by then is proposed again: the log may have taken it and its disk refused it.
+/// Twice what a batch may take.
+pub const EXPIRE_AGAIN: Duration = Duration::from_secs(10);
+
 /// A check's node and id.
 pub type CheckKey = (String, String);
 
@@ -35,8 +39,8 @@ pub struct Leases {
     table: Table<CheckKey>,
     critical_since: HashMap<CheckKey, Mono>,
     texts: HashMap<CheckKey, Text>,
-    /// Expired, but the log was too busy to hear of it.
-    unsent: HashSet<CheckKey>,
+    /// Expired, but not yet applied: when to propose it again.
+    expiring: BTreeMap<CheckKey, Mono>,
 }
 
 /// A check whose text changed alone: when that may be written again, and what waits to be.
@@ -62,7 +66,7 @@ impl Leases {
             table: Table::new(PAUSE_MAX),
             critical_since: HashMap::new(),
             texts: HashMap::new(),
-            unsent: HashSet::new(),
+            expiring: BTreeMap::new(),
         };
         for check in machine.checks() {
             leases.settle(&(check.node.clone(), check.id.clone()), Some(check), now);
@@ -72,7 +76,7 @@ impl Leases {
 
     /// A command registered, changed or removed this check; `check` is how it is now.
     pub fn settle(&mut self, key: &CheckKey, check: Option<&Check>, now: Mono) {
-        self.unsent.remove(key);
+        self.expiring.remove(key);
         let Some(check) = check else {
             self.table.remove(key);
             self.critical_since.remove(key);
@@ -99,8 +103,14 @@ impl Leases {
     /// A check's owner reports. `check` is what the registry holds of it.
     pub fn beat(&mut self, check: &Check, status: Status, output: &str, now: Mono) -> Beat {
         let key = (check.node.clone(), check.id.clone());
-        // Without a lease an expiry is on its way: a report behind it must undo it.
-        if status != check.status || !self.table.renew(&key, now) {
+        // Heard from, whatever the log says to the report: from here on the deadline is a full time away.
+        let is_alive = self.table.renew(&key, now);
+        if let Some(ms) = check.ttl_ms.filter(|_| !is_alive) {
+            self.table.grant(key.clone(), Duration::from_millis(ms), now);
+            self.expiring.remove(&key);
+        }
+        // Without a lease an expiry was on its way: a report behind it must undo it.
+        if status != check.status || !is_alive {
             self.texts.remove(&key);
             return Beat::Report;
         }
@@ -130,12 +140,16 @@ impl Leases {
         }
         let report = |(node, id): CheckKey, status, output| Command::Report { node, id, status, output };
         let mut commands = Vec::new();
-        for key in self.table.expired(now).into_iter().chain(self.unsent.drain()) {
+        self.expiring.extend(self.table.expired(now).into_iter().map(|key| (key, now)));
+        self.expiring.retain(|key, again_at| {
             let check = machine.check(&key.0, &key.1);
-            if check.is_some_and(|c| c.status != Status::Critical || c.output != TTL_EXPIRED) {
-                commands.push(report(key, Status::Critical, TTL_EXPIRED.to_owned()));
+            let is_due = check.is_some_and(|c| c.status != Status::Critical || c.output != TTL_EXPIRED);
+            if is_due && *again_at <= now {
+                *again_at = now + EXPIRE_AGAIN;
+                commands.push(report(key.clone(), Status::Critical, TTL_EXPIRED.to_owned()));
             }
-        }
+            is_due
+        });
         for (key, text) in self.texts.iter_mut().filter(|(_, text)| text.free_at <= now) {
             if let (Some(output), Some(check)) = (text.waiting.take(), machine.check(&key.0, &key.1)) {
                 commands.push(report(key.clone(), check.status, output));
@@ -150,7 +164,7 @@ impl Leases {
     pub fn postpone(&mut self, command: Command, now: Mono) {
         let Command::Report { node, id, status, output } = command else { return };
         if status == Status::Critical && output == TTL_EXPIRED {
-            self.unsent.insert((node, id));
+            self.expiring.insert((node, id), now);
         } else {
             self.texts.insert((node, id), Text { free_at: now, waiting: Some(output) });
         }
@@ -319,6 +333,38 @@ mod tests {
             assert_eq!(due.len(), 1, "at {tick}");
             leases.postpone(due[0].1.clone(), at(tick));
         }
+    }
+
+    #[test]
+    fn an_expiry_whose_batch_was_refused_comes_again() {
+        let m = machine();
+        let mut leases = Leases::new(&m, at(0));
+        let due = ticks(&mut leases, &m, 0..20_100);
+        assert!(matches!(&due[..], [(10_000, _), (20_000, _)]), "{due:?}");
+    }
+
+    #[test]
+    fn a_report_of_another_status_renews_before_it_is_applied() {
+        let m = machine();
+        let mut leases = Leases::new(&m, at(0));
+        assert_eq!(ticks(&mut leases, &m, 0..9_900), []);
+        let check = m.check("n1", "service:web").unwrap();
+        assert_eq!(leases.beat(check, Status::Warning, "", at(9_900)), Beat::Report);
+        // The report waits for a slow disk: an expiry now would be ordered behind it.
+        assert_eq!(ticks(&mut leases, &m, 10_000..19_900), []);
+    }
+
+    #[test]
+    fn a_heartbeat_calls_an_expiry_back_that_found_no_room() {
+        let m = machine();
+        let mut leases = Leases::new(&m, at(0));
+        let due = ticks(&mut leases, &m, 0..10_100);
+        leases.postpone(due[0].1.clone(), at(10_000));
+        let check = m.check("n1", "service:web").unwrap();
+        assert_eq!(leases.beat(check, Status::Passing, "", at(10_050)), Beat::Report);
+        assert_eq!(ticks(&mut leases, &m, 10_100..20_000), []);
+        // Also if the report was refused, the check still has a deadline.
+        assert_eq!(ticks(&mut leases, &m, 20_000..20_200).len(), 1);
     }
 
     #[test]

@@ -31,6 +31,9 @@ pub const OWN_CHECK: &str = "serfHealth";
 const JITTER: u32 = 16;
 /// Checks there may be for each instance there may be; most have one.
 const CHECKS_PER_INSTANCE: usize = 4;
+/// Bytes of memory a key takes besides itself and its value: without counting them, millions of empty values would
+/// pass for nothing.
+const KEY_COST: u64 = 128;
 /// Consul's words for a maintenance mode that came without any.
 const MAINTENANCE_REASON: &str =
     "Maintenance mode is enabled for this service, but no reason was provided. This is a default message.";
@@ -55,7 +58,7 @@ pub struct Identity {
 pub struct Bounds {
     /// Service instances, and nodes, and a few times as many checks.
     pub instances_max: usize,
-    /// Bytes of keys with their values.
+    /// Bytes of keys with their values and what keeping them costs.
     pub kv_bytes_max: u64,
 }
 
@@ -338,8 +341,7 @@ impl Registry {
         flags: u64,
         cas: Option<u64>,
     ) -> Result<bool, Denied> {
-        let (_, bytes) = self.state.machine().kv_size();
-        if bytes + (key.len() + value.len()) as u64 > self.bounds.kv_bytes_max {
+        if !self.has_room(&key, value.len()) {
             let max = self.bounds.kv_bytes_max;
             return Err(Denied::Full(format!("keys and values may take {max} bytes; delete some first")));
         }
@@ -449,7 +451,7 @@ impl Registry {
             self.metrics.watchers.set(self.state.hub.waiting() as i64);
             if self.clock.now() >= reap_at {
                 reap_at = self.clock.now() + REAP_EVERY;
-                self.reap().await;
+                self.reap();
             }
         }
     }
@@ -463,7 +465,7 @@ impl Registry {
             leases.due(&machine, now)
         };
         for command in due {
-            // Its place in the order is all we need; the log sees it through.
+            // Its place in the order is all we need: what does not get to the disk is due again.
             match self.log.submit(command.clone()) {
                 Ok(pending) => {
                     self.metrics.expired.inc();
@@ -474,18 +476,25 @@ impl Registry {
         }
     }
 
-    async fn reap(&self) {
+    /// Asks for it and does not wait: a disk that is slow must not stop the clock, which would take that for a
+    /// pause of its own and let nobody expire.
+    fn reap(&self) {
         let overdue = {
             let leases = self.state.leases();
             leases.reap(&self.state.machine(), self.clock.now())
         };
-        for command in overdue {
-            // Any other answer: it recovered, or will be overdue at the next look as well.
-            if let Ok(Reply::Done) = self.log.propose(command.clone()).await {
-                self.metrics.reaped.inc();
-                tracing::info!(?command, "service deregistered after being critical too long");
+        let submit = |command: Command| Some((command.clone(), self.log.submit(command).ok()?));
+        let asked: Vec<_> = overdue.into_iter().map_while(submit).collect();
+        let reaped = self.metrics.reaped.clone();
+        self.tasks.vital("registry reaping", async move {
+            for (command, pending) in asked {
+                // Any other answer: it recovered, or will be overdue at the next look as well.
+                if let Ok(Reply::Done) = pending.done().await {
+                    reaped.inc();
+                    tracing::info!(?command, "service deregistered after being critical too long");
+                }
             }
-        }
+        });
     }
 
     fn here(
@@ -503,6 +512,22 @@ impl Registry {
             meta: Default::default(),
         };
         Registration { node, skip_node_update: true, service, checks, replace_checks }
+    }
+
+    /// Whether a value of `len` bytes fits under `key`. One that is no longer than what is there always does.
+    fn has_room(&self, key: &str, len: usize) -> bool {
+        let machine = self.state.machine();
+        let old = machine.key(key);
+        if old.as_ref().is_some_and(|old| len <= old.value.len()) {
+            return true;
+        }
+        let (keys, bytes) = machine.kv_size();
+        let taken = bytes + keys as u64 * KEY_COST;
+        let more = match old {
+            Some(old) => (len - old.value.len()) as u64,
+            None => (key.len() + len) as u64 + KEY_COST,
+        };
+        taken + more <= self.bounds.kv_bytes_max
     }
 
     /// Refuses what would be one too many; what exists already may always be changed.

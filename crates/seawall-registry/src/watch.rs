@@ -20,9 +20,17 @@ pub struct Hub {
 
 #[derive(Default)]
 struct Topics {
-    exact: HashMap<Topic, watch::Sender<u64>>,
+    exact: HashMap<Topic, Channel>,
     /// Apart, because a written key is looked up under each of its prefixes.
-    prefixes: HashMap<String, watch::Sender<u64>>,
+    prefixes: HashMap<String, Channel>,
+}
+
+#[derive(Default)]
+struct Channel {
+    sender: watch::Sender<u64>,
+    /// Counted under the lock. The sender's own count falls only after a watcher has let go of it, so of two
+    /// that leave at once each would take the other for one that stays.
+    listeners: usize,
 }
 
 /// One client's wait. Dropping it ends the wait.
@@ -47,11 +55,12 @@ impl Hub {
     pub fn listen(self: &Arc<Hub>, topic: &Topic) -> Result<Watcher, Full> {
         let place = self.places.admit()?;
         let mut topics = self.topics();
-        let sender = match topic {
+        let channel = match topic {
             Topic::Prefix(prefix) => topics.prefixes.entry(prefix.clone()).or_default(),
             other => topics.exact.entry(other.clone()).or_default(),
         };
-        let woken = sender.subscribe();
+        channel.listeners += 1;
+        let woken = channel.sender.subscribe();
         Ok(Watcher { hub: self.clone(), topic: topic.clone(), woken, _place: place })
     }
 
@@ -60,14 +69,14 @@ impl Hub {
         let topics = self.topics();
         for touch in touched {
             if let Some(waiting) = topics.exact.get(&topic_of(touch)) {
-                waiting.send_replace(index);
+                waiting.sender.send_replace(index);
             }
             if let Touch::Key(key) = touch
                 && !topics.prefixes.is_empty()
             {
                 let ends = key.char_indices().map(|(at, _)| at).chain([key.len()]);
                 for waiting in ends.filter_map(|end| topics.prefixes.get(&key[..end])) {
-                    waiting.send_replace(index);
+                    waiting.sender.send_replace(index);
                 }
             }
         }
@@ -103,16 +112,19 @@ impl Watcher {
 impl Drop for Watcher {
     fn drop(&mut self) {
         let mut topics = self.hub.topics();
-        // Ours is still counted: the last one takes the channel with it.
-        let is_last = |sender: &watch::Sender<u64>| sender.receiver_count() <= 1;
+        // The last one takes the channel with it.
+        let leave = |channel: &mut Channel| {
+            channel.listeners -= 1;
+            channel.listeners == 0
+        };
         match &self.topic {
             Topic::Prefix(prefix) => {
-                if topics.prefixes.get(prefix).is_some_and(is_last) {
+                if topics.prefixes.get_mut(prefix).is_some_and(leave) {
                     topics.prefixes.remove(prefix);
                 }
             }
             other => {
-                if topics.exact.get(other).is_some_and(is_last) {
+                if topics.exact.get_mut(other).is_some_and(leave) {
                     topics.exact.remove(other);
                 }
             }
@@ -168,6 +180,18 @@ mod tests {
         drop((b, c));
         let topics = hub.topics();
         assert_eq!((hub.waiting(), topics.exact.len(), topics.prefixes.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn watchers_that_leave_at_the_same_moment_leave_nothing_behind() {
+        let hub = Hub::new(10);
+        let (a, b) = (hub.listen(&Topic::Nodes).unwrap(), hub.listen(&Topic::Nodes).unwrap());
+        // Gone from the hub, but its receiver is not dropped yet.
+        let receiver = a.woken.clone();
+        drop(a);
+        drop(b);
+        assert!(hub.topics().exact.is_empty());
+        drop(receiver);
     }
 
     #[test]

@@ -29,7 +29,7 @@
 //! | 503 | `codes_exhausted` | no code is left for this shard |
 //! | 504 | `deadline_exceeded` | the time was over first |
 //!
-//! The port itself adds `overloaded` (503), `too_many_headers` (431), `token_required` (401) and a few for
+//! The port itself adds `overloaded` (503), `head_too_large` (431), `token_required` (401) and a few for
 //! malformed heads (`seawall_net::server`).
 
 use std::time::Duration;

@@ -84,6 +84,26 @@ async fn a_deletion_is_noticed_by_the_other_process() {
 }
 
 #[tokio::test]
+async fn a_repeated_create_does_not_bring_a_deleted_link_back() {
+    let data = tempdir().unwrap();
+    let create = async |addr| {
+        let made =
+            ask(addr, "POST", "/api/v1/links", "Idempotency-Key: k\r\n", r#"{"url":"https://x.org/"}"#).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        made.json()["code"].as_str().unwrap().to_owned()
+    };
+    let p = start(data.path()).await;
+    let code = create(p.addr).await;
+    assert_eq!(ask(p.addr, "DELETE", &format!("/api/v1/links/{code}"), "", "").await.status, 204);
+    p.stop().await;
+    // This one never hears of the deletion: it was told before its time.
+    let q = start(data.path()).await;
+    assert_eq!(create(q.addr).await, code);
+    assert_eq!(get(q.addr, &format!("/{code}")).await.status, 410);
+    q.stop().await;
+}
+
+#[tokio::test]
 async fn a_new_alias_is_noticed_by_a_process_that_said_there_is_none() {
     let data = tempdir().unwrap();
     let (a, b) = (start(data.path()).await, start(data.path()).await);

@@ -88,6 +88,6 @@ async fn ten_thousand_headers_are_refused_in_words() {
     let p = start(data.path()).await;
     let headers: String = (0..10_000).map(|i| format!("x-{i}: y\r\n")).collect();
     let answer = ask(p.addr, "POST", "/api/v1/links", &headers, r#"{"url":"https://example.org/"}"#).await;
-    refused(&p, answer, 431, "too_many_headers").await;
+    refused(&p, answer, 431, "head_too_large").await;
     p.stop().await;
 }

@@ -87,6 +87,23 @@ async fn a_write_whose_fate_stays_unknown_is_said_to_be_unknown() {
 }
 
 #[tokio::test]
+async fn a_process_that_starts_where_nothing_can_be_written_redirects() {
+    // What a full disk does to the one write there is at the start.
+    const FULL: Sql = Sql {
+        name: "refuse the secret",
+        text: "CREATE TRIGGER full BEFORE INSERT ON links_secret BEGIN SELECT RAISE(ABORT, 'full'); END",
+    };
+    let data = tempdir().unwrap();
+    let p = start(data.path()).await;
+    let code = code_for(p.addr, "https://example.org/").await;
+    p.stop().await;
+    sabotage(&shard(data.path()), &FULL).await;
+    let p = start(data.path()).await;
+    assert_eq!(get(p.addr, &format!("/{code}")).await.status, 302);
+    p.stop().await;
+}
+
+#[tokio::test]
 async fn callers_without_time_do_not_open_the_breaker() {
     let data = tempdir().unwrap();
     let p = start(data.path()).await;

@@ -229,7 +229,9 @@ fn kv(method: &str, key: String, query: &Query, value: Vec<u8>, rules: &Rules) -
         )));
     }
     let recurse = query.flag("recurse")?;
-    let cas = query.number("cas", "Invalid cas")?;
+    // There and empty is no "unconditionally": a script whose index came out empty must not overwrite.
+    let invalid_cas = || Refusal::bad("Invalid cas");
+    let cas = query.get("cas").map(|text| text.parse::<u64>().map_err(|_| invalid_cas())).transpose()?;
     let no_key = || Refusal::bad("Missing key name");
     let conditions =
         ["cas", "acquire", "release"].into_iter().filter(|name| query.get(name).is_some()).count();

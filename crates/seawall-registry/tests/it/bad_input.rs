@@ -34,6 +34,8 @@ async fn wrong_parameters_are_named() {
         ("PUT", "/v1/kv/", 400, "Missing key name"),
         ("DELETE", "/v1/kv/", 400, "Missing key name"),
         ("PUT", "/v1/kv/a?cas=x", 400, "Invalid cas"),
+        ("PUT", "/v1/kv/a?cas=", 400, "Invalid cas"),
+        ("DELETE", "/v1/kv/a?cas", 400, "Invalid cas"),
         ("PUT", "/v1/kv/a?flags=-1", 400, "Invalid flags: a whole number of 64 bits is wanted"),
         (
             "PUT",
@@ -142,7 +144,7 @@ async fn wrong_bodies_are_named() {
 
 #[tokio::test]
 async fn bounds_are_told_in_words() {
-    let config = Config { instances_max: 2, kv_value_max: 10, kv_total_max: 20, ..Config::default() };
+    let config = Config { instances_max: 2, kv_value_max: 10, kv_total_max: 150, ..Config::default() };
     let r = registry_with(config).await;
     r.done("/v1/agent/service/register", r#"{"Name":"a"}"#).await;
     let more = r.put("/v1/agent/service/register", r#"{"Name":"b"}"#).await;
@@ -157,7 +159,8 @@ async fn bounds_are_told_in_words() {
     assert_eq!((checks.status, checks.text()), (503, "the registry holds 8 checks and takes no more"));
     assert_eq!(r.put("/v1/kv/k", "12345678901").await.status, 413);
     r.done("/v1/kv/k", "1234567890").await;
-    assert_eq!(r.put("/v1/kv/l", "1234567890").await.status, 503);
+    assert_eq!(r.put("/v1/kv/l", "").await.status, 503, "a key costs something without a value too");
+    r.done("/v1/kv/k", "0987654321").await;
     let key = r.get(&format!("/v1/kv/{}", "k".repeat(2049))).await;
     assert_eq!((key.status, key.text()), (400, "The key is 2049 bytes long; at most 2048 are taken"));
     let body = format!(r#"{{"Name":"a","Meta":{{"k":"{}"}}}}"#, "x".repeat(512 * 1024));
