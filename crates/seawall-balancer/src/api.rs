@@ -33,7 +33,8 @@ pub struct Pool {
     pub name: String,
     /// Who lists its backends: `registry` or `config`.
     pub source: String,
-    /// How far to trust the list: `fresh`, `cached`, `static` or `unknown`.
+    /// How far to trust the list: `fresh`, `cached`, `static`, `expired` or
+    /// `unknown`.
     pub freshness: String,
     /// The routes that lead here.
     pub routes: Vec<String>,

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use seawall_cluster::{Discovery, Snapshot};
+use seawall_cluster::{Discovery, Freshness, Snapshot};
 use seawall_net::host::Host;
 use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::exchange::Balancer;
@@ -17,6 +18,9 @@ use crate::table::{Known, Table};
 
 /// Least time between two tables: a service of a thousand instances that restarts is a thousand changes.
 const PACE: Duration = Duration::from_millis(10);
+/// Longest wait for a first word on a service. A registry on the same network answers within milliseconds; without one
+/// the start goes on.
+const FIRST_WORD_MAX: Duration = Duration::from_millis(250);
 
 /// What the table is built from.
 pub(crate) struct Feed {
@@ -39,8 +43,21 @@ impl Feed {
         Feed { discovery, changes, config, host, known: Known::new(), services: BTreeMap::new() }
     }
 
+    /// The first table. Whoever is queued at the socket while the balancer starts again should not be refused because
+    /// nothing has been heard yet of a service that is well.
+    pub(crate) async fn first_table(&mut self) -> Table {
+        drop(self.table());
+        let first_words = async {
+            while self.services.values().any(|s| s.borrow().freshness == Freshness::Unknown) {
+                any_changed(&mut self.services).await;
+            }
+        };
+        drop(timeout(FIRST_WORD_MAX, first_words).await);
+        self.table()
+    }
+
     /// The table of this moment.
-    pub(crate) fn table(&mut self) -> Table {
+    fn table(&mut self) -> Table {
         let named: Vec<&String> = self.config.route.iter().filter_map(|r| r.service.as_ref()).collect();
         self.services.retain(|name, _| named.contains(&name));
         for name in named {

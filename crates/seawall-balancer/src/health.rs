@@ -35,6 +35,8 @@ use crate::table::Table;
 const CHECKS_MAX: usize = 256;
 /// How often the pools are looked at, whatever the interval of checks.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Least time between two looks: with thousands of backends nearly always one is due, and a look is at all of them.
+const TICK: Duration = Duration::from_millis(10);
 /// Bytes of an answer that are read: the status is within the first 15.
 const STATUS_LINE_MAX: usize = 64;
 
@@ -109,7 +111,7 @@ impl Health {
                 next = next.min(due);
             }
         }
-        next.since(now)
+        next.since(now).max(TICK)
     }
 
     fn begin(&self, table: &Table, backend: Arc<Backend>, place: OwnedSemaphorePermit) {

@@ -63,7 +63,7 @@ pub async fn start(config: Config, deps: Deps<Config>) -> Result<Running, Fault>
     let rebuilt = Arc::new(Notify::new());
     let discovery = Discovery::start(deps.discovery, &host);
     let mut feed = Feed::new(discovery, deps.config, Arc::new(config), &host);
-    let balancer = Arc::new(Balancer::new(feed.table(), metrics.clone(), host.seed));
+    let balancer = Arc::new(Balancer::new(feed.first_table().await, metrics.clone(), host.seed));
     let (state, state_read) = watch::channel(State::Ready);
     let health = Health::new(balancer.clone(), &host, metrics, rebuilt.clone(), state);
     host.tasks.vital("balancer-table", feed.run(balancer.clone(), rebuilt));
@@ -95,7 +95,8 @@ pub async fn start(config: Config, deps: Deps<Config>) -> Result<Running, Fault>
 }
 
 fn endpoints(config: &Config, data: std::net::SocketAddr, admin: std::net::SocketAddr) -> Vec<Endpoint> {
-    let host = config.route.first().map_or("localhost", |r| r.host.as_str());
+    let host =
+        config.route.iter().map(|r| r.host.as_str()).find(|h| !h.starts_with('*')).unwrap_or("localhost");
     vec![
         Endpoint { what: "traffic", addr: data, try_it: format!("curl -i -H 'Host: {host}' http://{data}/") },
         Endpoint { what: "admin", addr: admin, try_it: format!("curl http://{admin}/backends") },

@@ -52,20 +52,13 @@ impl Service {
         };
         let pool = &routed.pool;
         let standing = Standing::of(&pool.members, table.config.panic_threshold, now);
-        let verdicts: Vec<(String, Option<String>)> =
-            pool.members.iter().map(|b| (b.addr().to_string(), why_not(b, &standing, now))).collect();
-        let is_barred = |b: &Arc<backend::Backend>| standing.bars(b, now).is_some();
-        // With every breaker open, those that are healthy are asked all the same.
-        let all_open = verdicts.iter().all(|(_, why)| why.is_some());
-        let asked =
-            |i: usize, why: &Option<String>| why.is_none() || (all_open && !is_barred(&pool.members[i]));
         let mut candidates = Vec::new();
         let mut others = Vec::new();
-        for (i, (address, why_not)) in verdicts.into_iter().enumerate() {
-            if asked(i, &why_not) {
-                candidates.push(address);
-            } else {
-                others.push(Candidate { address, why_not: why_not.unwrap_or_default() });
+        for (b, why_not) in pool.members.iter().zip(verdicts(pool, &standing, now)) {
+            let address = b.addr().to_string();
+            match why_not {
+                None => candidates.push(address),
+                Some(why_not) => others.push(Candidate { address, why_not }),
             }
         }
         let may = is_idempotent(method, &HeaderMap::new());
@@ -84,10 +77,9 @@ impl Service {
 
     fn pool(&self, table: &Table, pool: &table::Pool, standing: &Standing, now: Mono) -> Pool {
         let wall = self.clock.wall();
-        let backend = |b: &Arc<backend::Backend>| {
+        let backend = |(b, why_not): (&Arc<backend::Backend>, Option<String>)| {
             let until = b.ejected_until(now);
             let left_ms = until.map(|u| i64::try_from(u.since(now).as_millis()).unwrap_or(i64::MAX));
-            let why_not = why_not(b, standing, now);
             Backend {
                 address: b.addr(),
                 asked: why_not.is_none(),
@@ -112,9 +104,23 @@ impl Service {
             freshness: freshness(pool.freshness).to_owned(),
             routes: routes.map(|r| format!("{}{}", r.host, r.path_prefix)).collect(),
             mode: standing.mode.as_str().to_owned(),
-            backends: pool.members.iter().map(backend).collect(),
+            backends: pool.members.iter().zip(verdicts(pool, standing, now)).map(backend).collect(),
         }
     }
+}
+
+/// Of each member, why it is not asked first; `None` when it is.
+fn verdicts(pool: &table::Pool, standing: &Standing, now: Mono) -> Vec<Option<String>> {
+    let mut verdicts: Vec<_> = pool.members.iter().map(|b| why_not(b, standing, now)).collect();
+    if verdicts.iter().all(Option::is_some) {
+        // With every breaker open, those that are healthy are asked all the same.
+        for (b, why_not) in pool.members.iter().zip(&mut verdicts) {
+            if standing.bars(b, now).is_none() {
+                *why_not = None;
+            }
+        }
+    }
+    verdicts
 }
 
 fn route(routed: &table::Routed) -> Route {
@@ -130,6 +136,7 @@ fn freshness(freshness: Freshness) -> &'static str {
         Freshness::Fresh => "fresh",
         Freshness::Cached { .. } => "cached",
         Freshness::Static => "static",
+        Freshness::Expired => "expired",
         Freshness::Unknown => "unknown",
     }
 }
@@ -159,5 +166,42 @@ fn again(table: &Table, may_happen_twice: bool) -> String {
         (tries, false) => format!(
             "only a failed connection is tried again, {tries} tries in all; with an Idempotency-Key any failure is"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use seawall_net::clock::SystemClock;
+    use seawall_net::telemetry::Scope;
+    use seawall_policy::{Outcome, probe};
+
+    use super::*;
+    use crate::config::{self, Config};
+    use crate::metrics::Metrics;
+    use crate::table::Known;
+
+    #[test]
+    fn with_every_breaker_open_the_pages_agree_that_all_are_asked() {
+        let to = |host: &str, ports: &[u16]| config::Route {
+            host: host.to_owned(),
+            path_prefix: None,
+            service: None,
+            backends: ports.iter().map(|port| ([127, 0, 0, 1], *port).into()).collect(),
+        };
+        let config = Config { route: vec![to("one.test", &[1, 2])], ..Config::default() };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let now = clock.now();
+        let table = Known::new().table(&Arc::new(config), now);
+        for b in &table.pools[0].members {
+            b.checked(&probe::Policy::fast(), Ok(()));
+            for _ in 0..20 {
+                b.begin(b.admit(now), now).end(Outcome::Failed, false, now);
+            }
+        }
+        let balancer = Arc::new(Balancer::new(table, Metrics::new(&Scope::new("balancer")), 7));
+        let service = Service::new(balancer, clock);
+        let shown = service.backends().pools.remove(0).backends;
+        assert!(shown.iter().all(|b| b.breaker == "open" && b.asked && b.why_not.is_none()), "{shown:?}");
+        assert_eq!(service.explain("one.test", "/", &Method::GET).candidates.len(), 2);
     }
 }

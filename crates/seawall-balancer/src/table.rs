@@ -11,7 +11,7 @@
 //!
 //! [`Known`] outlives the tables. It keeps each backend's state by its address, each pool's budget by its
 //! source, and the last list of each service: an empty list replaces it only when the registry itself just
-//! said so.
+//! said so, or when `fail-closed` dropped a list that grew too old.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -185,10 +185,18 @@ fn begins(path: &str, prefix: &str) -> bool {
 
 /// What outlives a table.
 pub struct Known {
-    backends: HashMap<SocketAddr, (Arc<Backend>, Mono)>,
+    backends: HashMap<SocketAddr, Remembered>,
     budgets: HashMap<Source, Arc<Budget>>,
     services: HashMap<String, Listed>,
     last: Option<Arc<Config>>,
+}
+
+struct Remembered {
+    backend: Arc<Backend>,
+    /// Whether the newest table has it.
+    is_listed: bool,
+    /// The last moment at which a table had it.
+    seen: Mono,
 }
 
 struct Listed {
@@ -210,7 +218,7 @@ impl Known {
         addrs.dedup();
         let freshness = snapshot.freshness;
         match self.services.get_mut(service) {
-            Some(kept) if addrs.is_empty() && !kept.addrs.is_empty() && freshness != Freshness::Fresh => {
+            Some(kept) if addrs.is_empty() && !kept.addrs.is_empty() && !may_empty(freshness) => {
                 kept.freshness = freshness;
             }
             _ => {
@@ -223,7 +231,11 @@ impl Known {
     pub fn table(&mut self, config: &Arc<Config>, now: Mono) -> Table {
         if self.last.as_ref().is_some_and(|last| last.probe != config.probe) {
             let policy = config.probe.policy();
-            self.backends.values().for_each(|(b, _)| b.set_probe(&policy));
+            self.backends.values().for_each(|r| r.backend.set_probe(&policy));
+        }
+        // Whoever the table had until now was seen until now, however old that table is.
+        for remembered in self.backends.values_mut().filter(|r| r.is_listed) {
+            (remembered.is_listed, remembered.seen) = (false, now);
         }
         if self.last.as_ref().is_some_and(|last| last.retry_budget != config.retry_budget) {
             self.budgets.clear();
@@ -261,11 +273,14 @@ impl Known {
             },
         };
         let mut member = |addr: SocketAddr| {
-            let (backend, seen) =
-                self.backends.entry(addr).or_insert_with(|| (Arc::new(Backend::new(addr, breaker)), now));
-            *seen = now;
-            backend.set_breaker(breaker);
-            backend.clone()
+            let remembered = self.backends.entry(addr).or_insert_with(|| Remembered {
+                backend: Arc::new(Backend::new(addr, breaker)),
+                is_listed: true,
+                seen: now,
+            });
+            remembered.is_listed = true;
+            remembered.backend.set_breaker(breaker);
+            remembered.backend.clone()
         };
         let members = addrs.into_iter().map(&mut member).collect();
         let budget = self.budgets.entry(source.clone());
@@ -274,9 +289,18 @@ impl Known {
     }
 
     fn forget(&mut self, pools: &HashMap<Source, Arc<Pool>>, now: Mono) {
-        self.backends.retain(|_, (b, seen)| now.since(*seen) < REMEMBERED_FOR || b.in_flight() > 0);
+        self.backends
+            .retain(|_, r| r.is_listed || now.since(r.seen) < REMEMBERED_FOR || r.backend.in_flight() > 0);
         self.budgets.retain(|source, _| pools.contains_key(source));
         self.services.retain(|name, _| pools.contains_key(&Source::Service(name.clone())));
+    }
+}
+
+/// Whether a list of nobody is meant so: the registry just said it, or the operator asked for it.
+fn may_empty(freshness: Freshness) -> bool {
+    match freshness {
+        Freshness::Fresh | Freshness::Expired => true,
+        Freshness::Cached { .. } | Freshness::Static | Freshness::Unknown => false,
     }
 }
 
@@ -428,23 +452,25 @@ mod tests {
 
     #[test]
     fn a_backend_that_left_is_remembered_for_a_minute() {
-        let mut known = Known::new();
-        let mut requests_after = |gone_for: u64| {
+        let requests_after = |gone_for: u64| {
+            let mut known = Known::new();
             known.told("links", &snapshot(&[1], Freshness::Fresh));
             drop(known.table(&links(), NOW).pools[0].members[0].begin(None, NOW));
+            // It leaves after an hour in which nothing changed.
+            let left = NOW + Duration::from_secs(3600);
             known.told("links", &snapshot(&[], Freshness::Fresh));
-            let later = NOW + Duration::from_secs(gone_for);
-            assert!(ports(&known.table(&links(), later)).is_empty());
+            assert!(ports(&known.table(&links(), left)).is_empty());
+            let back = left + Duration::from_secs(gone_for);
+            assert!(ports(&known.table(&links(), back)).is_empty());
             known.told("links", &snapshot(&[1], Freshness::Fresh));
-            let back = known.table(&links(), later);
-            back.pools[0].members[0].requests()
+            known.table(&links(), back).pools[0].members[0].requests()
         };
         assert_eq!(requests_after(59), 1);
         assert_eq!(requests_after(60), 0);
     }
 
     #[test]
-    fn only_the_registry_itself_can_empty_a_pool() {
+    fn only_the_registry_or_fail_closed_can_empty_a_pool() {
         let mut known = Known::new();
         assert_eq!(known.table(&links(), NOW).pools[0].freshness, Freshness::Unknown);
         let cached = Freshness::Cached { since: Wall(0) };
@@ -456,6 +482,8 @@ mod tests {
             (&[], Freshness::Static, &[3]),
             (&[4, 4], Freshness::Fresh, &[4]),
             (&[], Freshness::Fresh, &[]),
+            (&[5], cached, &[5]),
+            (&[], Freshness::Expired, &[]),
         ] {
             known.told("links", &snapshot(told, freshness));
             let table = known.table(&links(), NOW);

@@ -42,6 +42,8 @@ const IDLE_PER_ADDR_MAX: usize = 256;
 const ADDRS_MAX: usize = 16_384;
 /// Below the 30 s after which our own servers close an idle connection.
 const IDLE_MAX: Duration = Duration::from_secs(15);
+/// Longest wait for a connection, however long an answer may take.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// A connection whose last exchange is over becomes ready at once, or not at all.
 const READY_MAX: Duration = Duration::from_millis(50);
 
@@ -129,7 +131,8 @@ impl Client {
     ) -> Result<Response<Bytes>, ClientError> {
         let whole = async {
             let (head, body) = request.into_parts();
-            let answer = self.send(addr, head, &mut Payload::Kept(body), patience, patience).await?;
+            let connect = patience.min(CONNECT_MAX);
+            let answer = self.send(addr, head, &mut Payload::Kept(body), connect, patience).await?;
             let (head, body) = answer.into_parts();
             match Limited::new(body, body_max).collect().await {
                 Ok(body) => Ok(Response::from_parts(head, body.to_bytes())),
@@ -292,7 +295,7 @@ impl Pool {
 
 /// Whether a request may reach the other side twice: by its method, or because a key makes the second harmless.
 fn may_happen_twice(head: &http::request::Parts) -> bool {
-    head.method.is_idempotent() || head.headers.contains_key(IDEMPOTENCY_KEY)
+    head.method.is_idempotent() || head.headers.get(IDEMPOTENCY_KEY).is_some_and(|key| !key.is_empty())
 }
 
 /// A failed try, with the request if none of it was written.

@@ -91,7 +91,13 @@ struct StatusArgs {
 #[derive(Subcommand)]
 enum ConfigVerb {
     /// Report everything wrong, or say that nothing is
-    Check(#[command(flatten)] ConfigSource),
+    Check {
+        #[command(flatten)]
+        source: ConfigSource,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the configuration in effect, as TOML
     Show {
         #[command(flatten)]
@@ -137,7 +143,7 @@ impl Cli {
             }
             .run(),
             Noun::Status(args) => cmd::status::run(&args.systems, &args.source, args.json),
-            Noun::Config(ConfigVerb::Check(source)) => cmd::config::check(&source),
+            Noun::Config(ConfigVerb::Check { source, json }) => cmd::config::check(&source, json),
             Noun::Config(ConfigVerb::Show { source, json }) => cmd::config::show(&source, json),
             Noun::Config(ConfigVerb::Explain { key, source, json }) => {
                 cmd::config::explain(&key, &source, json)

@@ -3,13 +3,13 @@
 //! `seawall.toml` at the root of the source shows each key at its default with a comment, and a test
 //! compares it with [`Config::default`]. `config explain` reads those comments, so they are the reference.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use seawall_net::listeners::Exposure;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
+use tracing_subscriber::EnvFilter;
 
 use crate::exit::Failure;
 
@@ -117,6 +117,9 @@ impl Config {
         if self.up.workers == 0 || self.up.workers > 256 {
             wrong.push("up.workers: use 1 to 256".into());
         }
+        if let Err(e) = EnvFilter::try_new(&self.log.level) {
+            wrong.push(format!("log.level: {e}; use error, warn, info, debug or trace"));
+        }
         wrong.extend(self.discovery.check());
         wrong.extend(self.registry.check());
         wrong.extend(self.balancer.check());
@@ -188,20 +191,28 @@ fn apply(table: &mut Table, setting: &str) -> Result<(), String> {
 
 /// Each key that does not fit, tried one by one against the defaults so that one mistake does not hide the next.
 fn misfits(table: &Table) -> Vec<String> {
-    let mut leaves = Vec::new();
-    collect(table, &mut Vec::new(), &mut leaves);
-    let mut seen = BTreeSet::new();
-    leaves
+    leaves(table)
         .into_iter()
-        .filter_map(|(path, value)| {
+        .flat_map(|(path, value)| {
+            let name = path.join(".");
+            match value {
+                // Of an array of sections each is tried alone.
+                Value::Array(sections) if sections.iter().any(Value::is_table) => sections
+                    .into_iter()
+                    .enumerate()
+                    .map(|(i, section)| (format!("{name}[{i}]"), path.clone(), Value::Array(vec![section])))
+                    .collect(),
+                value => vec![(name, path, value)],
+            }
+        })
+        .filter_map(|(name, path, value)| {
             let alone = path
                 .iter()
                 .rev()
                 .fold(value, |inner, key| Value::Table(Table::from_iter([(key.clone(), inner)])));
             let why = fit(alone.as_table()?.clone()).err()?;
-            Some(format!("{}: {why}", path.join(".")))
+            Some(format!("{name}: {why}"))
         })
-        .filter(|w| seen.insert(w.clone()))
         .collect()
 }
 
@@ -217,7 +228,7 @@ fn fit(table: Table) -> Result<Config, String> {
 fn lay_over(below: &mut Table, above: Table) {
     for (key, value) in above {
         match (below.get_mut(&key), value) {
-            (Some(Value::Table(below)), Value::Table(above)) if !is_choice(&above) => lay_over(below, above),
+            (Some(Value::Table(below)), Value::Table(above)) if !is_choice(below) => lay_over(below, above),
             (_, value) => {
                 below.insert(key, value);
             }
@@ -225,16 +236,34 @@ fn lay_over(below: &mut Table, above: Table) {
     }
 }
 
-/// Whether a table is one of several alternatives, which is replaced as a whole.
-fn is_choice(table: &Table) -> bool {
-    table.contains_key("kind")
+/// Whether a table is one of several alternatives, of which each has keys of its own, so that it is replaced as a
+/// whole: its default holds nothing but its `kind`.
+fn is_choice(default: &Table) -> bool {
+    default.len() == 1 && default.contains_key("kind")
 }
 
-fn collect(table: &Table, path: &mut Vec<String>, leaves: &mut Vec<(Vec<String>, Value)>) {
+/// Every value with its key; of alternatives, the whole table.
+fn leaves(table: &Table) -> Vec<(Vec<String>, Value)> {
+    // A default that cannot be written down is told by `fit`.
+    let default = Table::try_from(Config::default()).unwrap_or_default();
+    let mut leaves = Vec::new();
+    collect(table, Some(&default), &mut Vec::new(), &mut leaves);
+    leaves
+}
+
+fn collect(
+    table: &Table,
+    default: Option<&Table>,
+    path: &mut Vec<String>,
+    leaves: &mut Vec<(Vec<String>, Value)>,
+) {
     for (key, value) in table {
         path.push(key.clone());
+        let default = default.and_then(|d| d.get(key)).and_then(Value::as_table);
         match value {
-            Value::Table(inner) if !inner.is_empty() && !is_choice(inner) => collect(inner, path, leaves),
+            Value::Table(inner) if !inner.is_empty() && !default.is_some_and(is_choice) => {
+                collect(inner, default, path, leaves);
+            }
             leaf => leaves.push((path.clone(), leaf.clone())),
         }
         path.pop();
@@ -267,9 +296,7 @@ pub(crate) fn comment(key: &str) -> Option<String> {
             let beside = line.split_once(" # ").map(|(_, c)| c.trim());
             return Some(beside.map_or_else(|| above.join(" "), str::to_owned));
         }
-        if !line.is_empty() || !above.is_empty() {
-            above.clear();
-        }
+        above.clear();
     }
     None
 }
@@ -287,10 +314,7 @@ mod tests {
 
     #[test]
     fn every_key_of_the_shipped_file_is_explained() {
-        let shipped: Table = SHIPPED.parse().unwrap();
-        let mut leaves = Vec::new();
-        collect(&shipped, &mut Vec::new(), &mut leaves);
-        for (path, value) in leaves {
+        for (path, value) in leaves(&SHIPPED.parse().unwrap()) {
             if !value.is_array() || !value.as_array().unwrap().iter().any(Value::is_table) {
                 let key = path.join(".");
                 assert!(comment(&key).is_some_and(|c| !c.is_empty()), "{key} has no comment");
@@ -312,6 +336,29 @@ mod tests {
     }
 
     #[test]
+    fn no_mistake_hides_another_in_routes_or_probes_and_a_bad_log_level_is_no_surprise() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("bad.toml");
+        let route = "[[balancer.route]]\nhost = '*'\n";
+        std::fs::write(&file, format!("{route}hots = 1\n{route}service = 'a'\n{route}servce = 'a'\n"))
+            .unwrap();
+        let Err(Failure::Config(wrong)) = Config::load(Some(&file), &[]) else { panic!("accepted") };
+        let about: Vec<&str> = wrong.iter().map(|w| w.split_once(": ").unwrap().0).collect();
+        assert_eq!(about, ["balancer.route[0]", "balancer.route[2]"], "{wrong:#?}");
+        let probe = ["balancer.probe={kind=\"tcp\",fal=3,interval=1}".to_owned()];
+        let Err(Failure::Config(wrong)) = Config::load(Some(Path::new("/dev/null")), &probe) else {
+            panic!("accepted")
+        };
+        let about: Vec<&str> = wrong.iter().map(|w| w.split_once(": ").unwrap().0).collect();
+        assert_eq!(about, ["balancer.probe.fal", "balancer.probe.interval"], "{wrong:#?}");
+        let level = ["log.level=info,seawall=loud".to_owned()];
+        let Err(Failure::Config(wrong)) = Config::load(Some(Path::new("/dev/null")), &level) else {
+            panic!("accepted")
+        };
+        assert!(wrong[0].starts_with("log.level: "), "{wrong:#?}");
+    }
+
+    #[test]
     fn setting_one_key_of_a_section_changes_no_other() {
         let set = ["balancer.retry.attempts=1".to_owned(), "balancer.breaker.window=20s".to_owned()];
         let mut expected = Config::default();
@@ -320,6 +367,15 @@ mod tests {
         assert_eq!(Config::load(Some(Path::new("/dev/null")), &set).unwrap(), expected);
         let jitter = ["balancer.retry.jitter={kind=\"symmetric\",ratio=0.2}".to_owned()];
         assert!(Config::load(Some(Path::new("/dev/null")), &jitter).is_ok());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_settings_are_taken_or_refused(set in proptest::collection::vec("[a-z.]{0,12}=?[ -~]{0,20}", 0..4), known in "links\\.listen|balancer\\.route|discovery\\.static|up", value in "[ -~]{0,30}") {
+            let mut set = set;
+            set.push(format!("{known}={value}"));
+            drop(Config::load(Some(Path::new("/dev/null")), &set));
+        }
     }
 
     #[test]

@@ -30,6 +30,8 @@ const TARGETS: &[Target] = &[
     Target { name: "config", package: "seawall", filter: "config" },
     Target { name: "links-url", package: "seawall-links", filter: "fuzz" },
     Target { name: "http-head", package: "seawall-net", filter: "fuzz" },
+    Target { name: "registry-api", package: "seawall-registry", filter: "fuzz" },
+    Target { name: "discovery-answer", package: "seawall-cluster", filter: "fuzz" },
 ];
 
 /// Cases per property and round. A round should take seconds, so that `--minutes` is kept.

@@ -70,6 +70,8 @@ pub struct Held {
     current: Option<Try>,
     /// What the answer now on its way says of its backend.
     judged: Outcome,
+    /// Its backend wants no other one asked, also if it breaks off.
+    is_final: bool,
     /// Set when the client gets an answer of ours.
     answered: Option<Answer>,
 }
@@ -202,6 +204,7 @@ impl Exchange for Balancer {
             last_resort_used: false,
             current: None,
             judged: Outcome::Success,
+            is_final: false,
             answered: None,
         };
         let target = held.send(choice, now);
@@ -215,9 +218,10 @@ impl Exchange for Balancer {
                     self.metrics.upstream_seconds.observe(now.since(current.started()).as_secs_f64());
                 }
                 held.judged = judge(status, headers);
-                let final_ = headers.contains_key(NO_RETRY) || !matches!(status.as_u16(), 502..=504);
+                held.is_final = headers.contains_key(NO_RETRY);
+                let replayable = replayable && !held.is_final && matches!(status.as_u16(), 502..=504);
                 let (outcome, reason) = (held.judged, Again::Status);
-                let failure = Failure { outcome, reason, reached: true, replayable: replayable && !final_ };
+                let failure = Failure { outcome, reason, reached: true, replayable };
                 match self.again(held, &failure, now) {
                     Some((choice, pause)) => {
                         self.settle(held, outcome, false, now);
@@ -235,6 +239,7 @@ impl Exchange for Balancer {
                 };
                 let refused = !reached && outcome == Outcome::Unreachable;
                 self.settle(held, outcome, refused, now);
+                let replayable = replayable && !held.is_final;
                 let failure = Failure { outcome, reason, reached, replayable };
                 match self.again(held, &failure, now) {
                     Some((choice, pause)) => Step::Retry(held.send(choice, now), pause),

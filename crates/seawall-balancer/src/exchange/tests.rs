@@ -281,6 +281,16 @@ fn no_try_begins_after_the_deadline() {
 }
 
 #[test]
+fn an_answer_that_is_final_stays_so_when_it_breaks_off() {
+    let (b, _) = balancer(2);
+    let call = Call::get();
+    let Next::Forward(_, mut held) = call.begin(&b, NOW) else { panic!("refused") };
+    assert!(matches!(call.step(&b, &mut held, Met::With(503, NO_RETRY)).0, Step::Go));
+    assert!(matches!(call.step(&b, &mut held, Met::Broke).0, Step::Give(_)));
+    b.on_end(held, Finish::Abandoned, NOW);
+}
+
+#[test]
 fn with_a_single_try_no_body_is_kept() {
     let (b, _) = balancer_with(2, |c| c.retry.attempts = 1);
     let Next::Forward(target, held) = Call::keyed(Method::POST).begin(&b, NOW) else { panic!("refused") };

@@ -1,7 +1,6 @@
 //! What passes, and in what shape.
 
 use std::io::{Read, Write};
-use std::net::Shutdown;
 use std::time::Duration;
 
 use seawall_net::host::End;
@@ -153,6 +152,7 @@ fn a_client_that_leaves_a_silent_backend_gives_its_place_back_within_the_tries()
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "what is judged is that nobody waits for the backend")]
 fn nobody_works_for_a_client_that_has_left() {
     let backend = Backend::start(Does::Slow(Duration::from_secs(5)));
     let rig = Rig::with(&[&backend]);

@@ -1,7 +1,10 @@
 //! Who gets traffic, and how that changes while it flows.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use seawall_balancer::Config;
 use seawall_balancer::config::Route;
@@ -126,6 +129,32 @@ fn a_service_is_found_in_the_registry_and_kept_when_that_dies() {
     registry.kill();
     rig.until("the registry is missed", |pools| pools[0].freshness == "cached");
     assert_eq!(rig.get("/").status, 200);
+}
+
+#[test]
+fn who_waits_at_the_socket_during_a_start_is_not_refused() {
+    let backend = Backend::start(Does::Answer);
+    let port = backend.addr.port();
+    let entry =
+        format!(r#"[{{"Node":{{}},"Service":{{"ID":"links-1","Address":"127.0.0.1","Port":{port}}}}}]"#);
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nx-consul-index: 7\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{entry}",
+        entry.len()
+    );
+    // A registry that thinks for a moment.
+    let registry = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = registry.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in registry.incoming().map_while(Result::ok) {
+            std::thread::sleep(Duration::from_millis(50));
+            drop(stream.read(&mut [0; 4096]));
+            drop(stream.write_all(answer.as_bytes()));
+        }
+    });
+    let discovery = discovery::Config { registry: vec![addr], ..discovery::Config::default() };
+    let rig = Rig::start(Config::default(), discovery);
+    let first = rig.client().call("GET", "/", "Host: links.localhost\r\n", b"").unwrap();
+    assert_eq!((first.status, first.text()), (200, port.to_string()));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use seawall_policy::Wall;
@@ -59,12 +60,19 @@ pub(super) fn load(dir: &Path, service: &str) -> Option<Kept> {
 pub(super) fn save(dir: &Path, service: &str, kept: &Kept) -> io::Result<()> {
     fs::create_dir_all(dir)?;
     let path = path(dir, service);
-    // Several processes may share the directory.
-    let half = path.with_extension(format!("{}.tmp", std::process::id()));
-    let mut file = fs::File::create(&half)?;
-    file.write_all(&serde_json::to_vec(kept)?)?;
-    file.sync_data()?;
-    fs::rename(&half, &path)
+    let text = serde_json::to_vec(kept)?;
+    // Several processes may share the directory, and several systems of one process follow the same service.
+    static SAVED: AtomicU64 = AtomicU64::new(0);
+    let n = SAVED.fetch_add(1, Ordering::Relaxed);
+    let half = path.with_extension(format!("{}-{n}.tmp", std::process::id()));
+    let replaced = fs::File::create(&half)
+        .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_data()))
+        .and_then(|()| fs::rename(&half, &path));
+    if replaced.is_err() {
+        // What cannot be completed, on a full disk for one, must not stay and make it fuller.
+        drop(fs::remove_file(&half));
+    }
+    replaced
 }
 
 #[cfg(test)]
@@ -79,6 +87,19 @@ mod tests {
         assert_eq!(load(dir.path(), "a/../b"), Some(kept));
         assert_eq!(load(dir.path(), "other"), None);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "the name stays inside the directory");
+    }
+
+    #[test]
+    fn two_systems_of_one_process_can_keep_the_same_service_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let keep =
+            |since| (0..50).for_each(|_| save(dir.path(), "web", &Kept::new(since, Vec::new())).unwrap());
+        std::thread::scope(|s| {
+            s.spawn(|| keep(Wall(1)));
+            s.spawn(|| keep(Wall(2)));
+        });
+        assert!(load(dir.path(), "web").is_some());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no half file is left");
     }
 
     #[test]

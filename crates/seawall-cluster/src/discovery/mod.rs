@@ -28,6 +28,7 @@ use seawall_policy::Wall;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use cache::Kept;
 pub use register::Registration;
 
 /// Services one client watches; asking for more is refused with the static list, and logged.
@@ -143,6 +144,8 @@ pub enum Freshness {
     Static,
     /// Nothing is known: an empty list means just that.
     Unknown,
+    /// The last list grew older than `stale_max` and `fail-closed` dropped it: nobody is to be used.
+    Expired,
 }
 
 /// The discovery client of one start of a system. Cheap to clone.
@@ -194,6 +197,20 @@ impl Discovery {
 }
 
 impl Settings {
+    /// What is handed out while no registry answers.
+    fn without_registry(&self, service: &str, known: Option<&Kept>, now: Wall) -> Snapshot {
+        let Some(kept) = known else { return self.fallback(service) };
+        let age_ms = u128::try_from(now.0.saturating_sub(kept.since)).unwrap_or(0);
+        let is_too_old = age_ms > self.config.stale_max.as_millis();
+        if is_too_old && self.config.when_unreachable == WhenUnreachable::FailClosed {
+            return Snapshot { instances: Arc::default(), freshness: Freshness::Expired };
+        }
+        Snapshot {
+            instances: kept.instances.as_slice().into(),
+            freshness: Freshness::Cached { since: Wall(kept.since) },
+        }
+    }
+
     /// What is handed out before the first answer, and when there has never been one.
     fn fallback(&self, service: &str) -> Snapshot {
         match self.config.fixed.get(service) {
@@ -211,6 +228,41 @@ impl Settings {
                     .collect(),
                 freshness: Freshness::Static,
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR_MS: i64 = 3_600_000;
+
+    #[test]
+    fn a_list_that_grew_too_old_is_dropped_by_fail_closed_alone() {
+        let instance = Instance {
+            id: "web-1".into(),
+            addr: SocketAddr::from(([127, 0, 0, 1], 1)),
+            weight: 1,
+            tags: Vec::new(),
+            meta: BTreeMap::new(),
+        };
+        let kept = Kept::new(Wall(0), vec![instance]);
+        let cached = Freshness::Cached { since: Wall(0) };
+        let (open, closed) = (WhenUnreachable::FailOpen, WhenUnreachable::FailClosed);
+        for (when_unreachable, age_ms, instances, freshness) in [
+            (open, HOUR_MS, 1, cached),
+            (open, HOUR_MS + 1, 1, cached),
+            (closed, HOUR_MS, 1, cached),
+            (closed, HOUR_MS + 1, 0, Freshness::Expired),
+            // A clock that was set back makes nothing old.
+            (closed, -HOUR_MS, 1, cached),
+        ] {
+            let config = Config { when_unreachable, ..Config::default() };
+            let settings = Settings { config, token: None, cache_dir: PathBuf::new() };
+            let told = settings.without_registry("web", Some(&kept), Wall(age_ms));
+            assert_eq!((told.instances.len(), told.freshness), (instances, freshness), "after {age_ms} ms");
+            assert_eq!(settings.without_registry("web", None, Wall(0)).freshness, Freshness::Unknown);
         }
     }
 }

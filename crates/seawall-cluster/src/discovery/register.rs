@@ -74,12 +74,14 @@ impl Discovery {
         let tasks = &self.0.host.tasks;
         let mut rng = Rng::new(self.0.host.seed);
         let mut failures: u32 = 0;
+        // The registry that answers is the one to stay with; the next one is asked after a failure only.
+        let mut turn: usize = 0;
         let mut registered = false;
         while !tasks.is_stopping() {
             let told = if registered {
-                self.put(failures, &registration.path("pass"), Bytes::new()).await
+                self.put(turn, &registration.path("pass"), Bytes::new()).await
             } else {
-                self.put(failures, "/v1/agent/service/register", registration.body()).await
+                self.put(turn, "/v1/agent/service/register", registration.body()).await
             };
             let pause = match told {
                 Ok(StatusCode::OK) => {
@@ -95,10 +97,12 @@ impl Discovery {
                     Duration::ZERO
                 }
                 Ok(status) => {
+                    turn += 1;
                     self.warn(&registration, &format!("it answered {status}"), &mut failures);
                     back_off(failures, &mut rng)
                 }
                 Err(why) => {
+                    turn += 1;
                     self.warn(&registration, &why, &mut failures);
                     back_off(failures, &mut rng).min(registration.ttl / BEATS_PER_TTL)
                 }
@@ -106,7 +110,7 @@ impl Discovery {
             tasks.sleep(pause).await;
         }
         if registered {
-            match self.put(0, &registration.path("deregister"), Bytes::new()).await {
+            match self.put(turn, &registration.path("deregister"), Bytes::new()).await {
                 Ok(_) => tracing::info!(service = registration.service, id = registration.id, "deregistered"),
                 Err(why) => tracing::warn!(
                     id = registration.id,
@@ -125,9 +129,9 @@ impl Discovery {
     }
 
     /// One call to the registry whose turn it is.
-    async fn put(&self, turn: u32, path: &str, body: Bytes) -> Result<StatusCode, String> {
+    async fn put(&self, turn: usize, path: &str, body: Bytes) -> Result<StatusCode, String> {
         let settings = &self.0.settings;
-        let registry = settings.config.registry[turn as usize % settings.config.registry.len()];
+        let registry = settings.config.registry[turn % settings.config.registry.len()];
         let mut request = Request::builder()
             .method(Method::PUT)
             .uri(path)

@@ -1,40 +1,56 @@
 //! Following one service: ask, wait for a change, hand it out, keep it; and what to do when nobody answers.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use seawall_policy::{Outcome, Rng, Wall, retry};
+use seawall_policy::{Outcome, Rng, retry};
 use tokio::sync::watch;
 
 use super::cache::{self, Kept};
-use super::{Discovery, Freshness, Instance, Snapshot, WhenUnreachable, wire};
+use super::{Discovery, Freshness, Instance, Snapshot, wire};
 
 /// How long the registry may hold a question open; it adds up to a sixteenth of its own.
 const WAIT: Duration = Duration::from_secs(60);
 /// On top of that, for the answer to travel.
 const PATIENCE: Duration = Duration::from_secs(70);
+/// For a question that is answered at once; it includes connecting, and a registry whose machine is gone must not
+/// keep the others from being asked.
+const PATIENCE_AT_ONCE: Duration = Duration::from_secs(5);
 /// Largest answer read: 100,000 instances of about 1 KiB.
 const BODY_MAX: usize = 128 * 1024 * 1024;
 /// Least time between two questions: a registry that answers at once every time must not be hammered.
 const PACE: Duration = Duration::from_millis(20);
+/// The same for one that names no index: it cannot hold a question open, so it is polled.
+const POLL: Duration = Duration::from_secs(1);
+
+/// The file may lag behind the last answer by this part of `stale_max`: a quarter.
+const FILE_AGE_SHARE: u128 = 4;
+
+/// The last answer, and how much of it a cold start would find.
+struct Memory {
+    kept: Kept,
+    /// The `since` in the file.
+    saved: i64,
+}
 
 impl Discovery {
     pub(super) async fn follow(&self, service: String, out: watch::Sender<Snapshot>) {
         let tasks = &self.0.host.tasks;
         let mut known = self.load(&service).await;
-        if let Some(kept) = &known {
-            out.send_replace(snapshot(&kept.instances, Freshness::Cached { since: Wall(kept.since) }));
+        if known.is_some() {
+            self.fall_back(&service, known.as_ref(), &out);
         }
+        let registries = &self.0.settings.config.registry;
         let mut index = 0;
-        let mut failures = 0;
+        let mut failures: u32 = 0;
+        // The registry that answers is the one to stay with; the next one is asked after a failure only.
+        let mut turn: usize = 0;
         let mut rng = Rng::new(self.0.host.seed ^ xor_of(&service));
         loop {
-            let registries = &self.0.settings.config.registry;
-            let registry = registries[failures as usize % registries.len()];
+            let registry = registries[turn % registries.len()];
             let asked = tokio::select! {
                 asked = self.ask(registry, &service, index) => asked,
                 _ = tasks.stopping() => return,
@@ -48,15 +64,19 @@ impl Discovery {
                     // An index that went back means a restored registry: start over (Consul's own rule).
                     index = if answer.index < index { 0 } else { answer.index };
                     self.publish(&service, answer.instances, &mut known, &out).await;
-                    PACE
+                    if answer.index == 0 { POLL } else { PACE }
                 }
                 Err(why) => {
-                    failures += 1;
+                    failures = failures.saturating_add(1);
+                    turn += 1;
                     index = 0;
                     if failures == 1 {
                         tracing::warn!(service, %registry, why, "registry unreachable, serving what is known");
                     }
-                    self.fall_back(&service, known.as_ref(), &out);
+                    // One of several that is gone is no reason to doubt what was heard a moment ago.
+                    if failures as usize >= registries.len() {
+                        self.fall_back(&service, known.as_ref(), &out);
+                    }
                     back_off(failures, &mut rng)
                 }
             };
@@ -66,34 +86,40 @@ impl Discovery {
         }
     }
 
-    async fn load(&self, service: &str) -> Option<Kept> {
+    async fn load(&self, service: &str) -> Option<Memory> {
         let dir = self.0.settings.cache_dir.clone();
         let name = service.to_owned();
-        self.0.host.tasks.blocking(move || cache::load(&dir, &name)).await.ok().flatten()
+        let kept = self.0.host.tasks.blocking(move || cache::load(&dir, &name)).await.ok().flatten()?;
+        Some(Memory { saved: kept.since, kept })
     }
 
     async fn publish(
         &self,
         service: &str,
         instances: Vec<Instance>,
-        known: &mut Option<Kept>,
+        known: &mut Option<Memory>,
         out: &watch::Sender<Snapshot>,
     ) {
-        let fresh = snapshot(&instances, Freshness::Fresh);
+        let fresh = Snapshot { instances: instances.as_slice().into(), freshness: Freshness::Fresh };
         out.send_if_modified(|now| {
             let changed = *now != fresh;
             *now = fresh;
             changed
         });
-        if known.as_ref().is_some_and(|k| k.instances == instances) {
-            // Same instances: only the moment of the last answer moves, and that stays in memory.
-            if let Some(kept) = known {
-                kept.since = self.0.host.clock.wall().0;
+        let now = self.0.host.clock.wall();
+        if let Some(memory) = known
+            && memory.kept.instances == instances
+        {
+            // Same instances: the moment of the last answer moves in memory, and now and then in the file, lest a
+            // cold start take a list that never changed for one that grew too old.
+            memory.kept.since = now.0;
+            let file_ms_max = self.0.settings.config.stale_max.as_millis() / FILE_AGE_SHARE;
+            if u128::try_from(now.0.saturating_sub(memory.saved)).unwrap_or(0) < file_ms_max {
+                return;
             }
-            return;
         }
-        let kept = Kept::new(self.0.host.clock.wall(), instances);
-        *known = Some(kept.clone());
+        let kept = Kept::new(now, instances);
+        *known = Some(Memory { kept: kept.clone(), saved: now.0 });
         let dir = self.0.settings.cache_dir.clone();
         let name = service.to_owned();
         match self.0.host.tasks.blocking(move || cache::save(&dir, &name, &kept)).await {
@@ -105,20 +131,9 @@ impl Discovery {
         }
     }
 
-    fn fall_back(&self, service: &str, known: Option<&Kept>, out: &watch::Sender<Snapshot>) {
-        let settings = &self.0.settings;
-        let next = match known {
-            None => settings.fallback(service),
-            Some(kept) => {
-                let age_ms = self.0.host.clock.wall().0.saturating_sub(kept.since);
-                let too_old = u128::try_from(age_ms).unwrap_or(0) > settings.config.stale_max.as_millis();
-                if too_old && settings.config.when_unreachable == WhenUnreachable::FailClosed {
-                    Snapshot { instances: Arc::default(), freshness: Freshness::Unknown }
-                } else {
-                    snapshot(&kept.instances, Freshness::Cached { since: Wall(kept.since) })
-                }
-            }
-        };
+    fn fall_back(&self, service: &str, known: Option<&Memory>, out: &watch::Sender<Snapshot>) {
+        let now = self.0.host.clock.wall();
+        let next = self.0.settings.without_registry(service, known.map(|m| &m.kept), now);
         out.send_if_modified(|now| {
             let changed = *now != next;
             *now = next;
@@ -136,7 +151,7 @@ impl Discovery {
         let answer = self
             .0
             .client
-            .call(registry, request, PATIENCE, BODY_MAX)
+            .call(registry, request, if index == 0 { PATIENCE_AT_ONCE } else { PATIENCE }, BODY_MAX)
             .await
             .map_err(|e| seawall_net::host::chain(&e))?;
         if answer.status() != StatusCode::OK {
@@ -156,10 +171,6 @@ impl Discovery {
 struct Answer {
     index: u64,
     instances: Vec<Instance>,
-}
-
-fn snapshot(instances: &[Instance], freshness: Freshness) -> Snapshot {
-    Snapshot { instances: instances.into(), freshness }
 }
 
 /// The registry document's 100, 500 and 2,000 ms, with full jitter so that a fleet does not return as one;

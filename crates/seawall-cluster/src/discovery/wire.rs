@@ -28,6 +28,7 @@ struct Service {
     id: String,
     #[serde(default)]
     address: String,
+    #[serde(default)]
     port: u16,
     #[serde(default)]
     tags: Option<Vec<String>>,
@@ -45,7 +46,8 @@ struct Weights {
 
 /// Reads the answer of `/v1/health/service/NAME`, ordered by id.
 ///
-/// An instance whose address is a name is left out, with a warning: this client looks nothing up.
+/// An instance whose address is a name is left out, with a warning: this client looks nothing up. So is one without
+/// a port, which is registered to be known and cannot be called.
 ///
 /// # Errors
 /// When the body is not such an answer; the text says where.
@@ -59,6 +61,10 @@ pub(super) fn instances(body: &[u8]) -> Result<Vec<Instance>, serde_json::Error>
 fn instance(Entry { node, service }: Entry) -> Option<Instance> {
     // Consul's rule: a service without an address of its own lives at its node's.
     let address = if service.address.is_empty() { &node.address } else { &service.address };
+    if service.port == 0 {
+        tracing::warn!(id = service.id, "instance left out: it has no port");
+        return None;
+    }
     match address.parse::<IpAddr>() {
         Ok(ip) => Some(Instance {
             addr: SocketAddr::new(ip, service.port),
@@ -87,7 +93,8 @@ mod tests {
             {"Node":{"Node":"n","Address":"10.0.0.7"},"Checks":[],
              "Service":{"ID":"a","Service":"web","Address":"::1","Port":81,"Tags":["v1"],"Meta":{"k":"v"},
                         "Weights":{"Passing":3,"Warning":1}}},
-            {"Node":{"Address":"10.0.0.7"},"Service":{"ID":"c","Address":"web.example.org","Port":1}}]"#;
+            {"Node":{"Address":"10.0.0.7"},"Service":{"ID":"c","Address":"web.example.org","Port":1}},
+            {"Node":{"Address":"10.0.0.7"},"Service":{"ID":"d","Address":"","Port":0}}]"#;
         let read = instances(body).unwrap();
         assert_eq!(
             read.iter().map(|i| (i.id.as_str(), i.addr.to_string(), i.weight)).collect::<Vec<_>>(),

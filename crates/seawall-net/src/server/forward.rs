@@ -79,7 +79,8 @@ impl<E: Exchange> Port<E> {
                 if e.outcome == Outcome::Timeout && e.reached && body.progress.waits_for_client() {
                     return Err(slow_body());
                 }
-                if e.outcome == Outcome::Timeout && left < target.respond {
+                let allowed = if e.reached { target.respond } else { target.connect };
+                if e.outcome == Outcome::Timeout && left < allowed {
                     return Err(too_late());
                 }
             }

@@ -9,10 +9,20 @@ use crate::cli::ConfigSource;
 use crate::config::{self, Config};
 use crate::exit::Failure;
 
-pub(crate) fn check(source: &ConfigSource) -> Result<ExitCode, Failure> {
-    Config::load(source.file.as_deref(), &source.set)?;
-    println!("the configuration is good");
-    Ok(ExitCode::SUCCESS)
+pub(crate) fn check(source: &ConfigSource, json: bool) -> Result<ExitCode, Failure> {
+    let checked = Config::load(source.file.as_deref(), &source.set);
+    if !json {
+        checked?;
+        println!("the configuration is good");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let problems = match checked {
+        Ok(_) => Vec::new(),
+        Err(Failure::Config(problems)) => problems,
+        Err(other) => return Err(other),
+    };
+    println!("{}", json!({ "good": problems.is_empty(), "problems": problems }));
+    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { Failure::Config(problems).code() })
 }
 
 pub(crate) fn show(source: &ConfigSource, json: bool) -> Result<ExitCode, Failure> {

@@ -1,7 +1,7 @@
 //! `seawall links shorten|ls|import|export`.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, IsTerminal, Write};
+use std::io::{BufRead, BufReader, BufWriter, ErrorKind, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -131,12 +131,13 @@ impl Links {
     }
 
     async fn list(&self, limit: usize, json: bool) -> Result<ExitCode, Failure> {
+        let mut out = std::io::stdout();
         let mut after: Option<String> = None;
         let mut left = limit;
         while left > 0 {
             let page = self.page(after.as_deref(), left.min(PAGE)).await?;
-            for link in &page.links {
-                if json { print_json(link)? } else { println!("{:<12} {}", link.code, link.url) }
+            if !write_page(&mut out, &page, json)? {
+                break;
             }
             left = left.saturating_sub(page.links.len());
             match page.next {
@@ -250,6 +251,24 @@ fn progress(total: u64) -> ProgressBar {
     match ProgressStyle::with_template("{bar:40} {pos}/{len} {per_sec} {eta}") {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
+    }
+}
+
+/// False when nobody reads any further, as with `| head`.
+fn write_page(out: &mut impl Write, page: &ListPage, json: bool) -> Result<bool, Failure> {
+    let mut text = String::new();
+    for link in &page.links {
+        if json {
+            text += &serde_json::to_string(link).map_err(|e| Failure::Internal(e.to_string()))?;
+        } else {
+            text += &format!("{:<12} {}", link.code, link.url);
+        }
+        text.push('\n');
+    }
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(e) => Err(Failure::Failed(format!("cannot write the links: {e}"))),
     }
 }
 

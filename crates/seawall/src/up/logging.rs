@@ -8,9 +8,8 @@ use crate::config::{Log, LogFormat};
 use crate::exit::Failure;
 
 pub(super) fn start(log: &Log) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&log.level).map_err(|e| {
-        Failure::Config(vec![format!("log.level: {e}; use error, warn, info, debug or trace")])
-    })?;
+    let filter = EnvFilter::try_new(&log.level)
+        .map_err(|e| Failure::Internal(format!("log.level was checked and is refused: {e}")))?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -37,6 +37,9 @@ pub(crate) use system::System;
 /// Events waiting to be read by the main thread; a system sends two in a normal life.
 const EVENTS_MAX: usize = 64;
 
+/// What is left to a system whose turn to stop comes when the time is over: enough to close idle connections.
+const GRACE_MIN: Duration = Duration::from_millis(500);
+
 /// What the command line said.
 pub(crate) struct Up {
     /// None means all.
@@ -91,7 +94,7 @@ impl Up {
         config: Config,
         shared: Arc<Shared>,
     ) -> Result<ExitCode, Failure> {
-        let drain = config.up.drain;
+        let (drain, clock) = (config.up.drain, shared.clock.clone());
         let mut signals = Signals::listen()?;
         let (send, mut events) = mpsc::channel(EVENTS_MAX);
         let live = watch::Sender::new(Arc::new(config));
@@ -114,7 +117,9 @@ impl Up {
                             table::print(&ready, self.json);
                         }
                     }
-                    Some(Event::CouldNotStart(_, why)) => {
+                    Some(Event::CouldNotStart(system, why)) => {
+                        // Its thread is gone; the others are stopped below, and nobody waits for it there.
+                        threads.remove(&system);
                         outcome = Err(Failure::Failed(why));
                         break;
                     }
@@ -135,7 +140,12 @@ impl Up {
                 },
             }
         }
-        stop_all(&mut threads, &mut events, drain).await?;
+        tokio::select! {
+            stopped = stop_all(&mut threads, &mut events, drain, &*clock) => stopped?,
+            () = signals.again() => {
+                return Err(Failure::Failed("told to stop a second time, ended without draining".into()));
+            }
+        }
         outcome
     }
 
@@ -144,7 +154,7 @@ impl Up {
         match Config::load(self.file.as_deref(), &self.set) {
             Ok(config) => {
                 tracing::info!(
-                    "configuration read again; balancer routes apply now, other keys at the next start"
+                    "configuration read again; the balancer's routes and policies apply now, all else at the next start"
                 );
                 live.send_replace(Arc::new(config));
             }
@@ -153,16 +163,20 @@ impl Up {
     }
 }
 
-/// Stops what serves others last: the systems, then the balancer before them, then the registry.
+/// Stops what serves others last: the systems, then the balancer before them, then the registry. All of them
+/// together have `drain`, and the later ones at least a moment.
 async fn stop_all(
     threads: &mut BTreeMap<System, Thread>,
     events: &mut mpsc::Receiver<Event>,
     drain: Duration,
+    clock: &dyn Clock,
 ) -> Result<(), Failure> {
+    let begun = clock.now();
     for wave in System::STOP_ORDER {
+        let grace = drain.saturating_sub(clock.now() - begun).max(GRACE_MIN);
         for system in *wave {
             if let Some(thread) = threads.get(system) {
-                thread.stop(drain);
+                thread.stop(grace);
             }
         }
         while wave.iter().any(|s| threads.contains_key(s)) {
@@ -203,6 +217,11 @@ impl Signals {
             interrupt: listen(SignalKind::interrupt())?,
             hangup: listen(SignalKind::hangup())?,
         })
+    }
+
+    /// Returns when a stop is asked for, whatever else is.
+    async fn again(&mut self) {
+        while let Told::Reload = self.next().await {}
     }
 
     async fn next(&mut self) -> Told {

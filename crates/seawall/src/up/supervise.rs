@@ -146,12 +146,19 @@ impl Supervisor {
             life: self.life.clone(),
             plants: self.shared.plants.clone(),
         };
-        let start = self.system.start(host, &self.shared, self.live.clone());
-        let started = catch_unwind(AssertUnwindSafe(|| runtime.block_on(start)));
-        match started {
+        let mut stopped = self.stopped.clone();
+        let start = async {
+            tokio::select! {
+                started = self.system.start(host, &self.shared, self.live.clone()) => Some(started),
+                // A start that hangs (a disk, mostly) must not keep the process from stopping.
+                _ = stopped.wait_for(Option::is_some) => None,
+            }
+        };
+        match catch_unwind(AssertUnwindSafe(|| runtime.block_on(start))) {
             Err(panic) => End::Panicked { task: "start", message: panic_text(&*panic) },
-            Ok(Err(fault)) => End::Failed(fault),
-            Ok(Ok(running)) => {
+            Ok(None) => End::Stopped(Drained { left: 0 }),
+            Ok(Some(Err(fault))) => End::Failed(fault),
+            Ok(Some(Ok(running))) => {
                 *has_started = true;
                 restart.started(self.shared.clock.now());
                 self.tell(Event::Started(self.system, running.endpoints.clone()));

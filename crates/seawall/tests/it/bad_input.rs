@@ -45,7 +45,7 @@ fn bad_requests_get_a_clear_answer_and_store_nothing() {
     }
     for addr in [site.links, site.balancer, site.registry] {
         let answer = raw(addr, format!("{headers}\r\n").as_bytes(), true);
-        assert_eq!((answer.status, answer.json()["error"]["code"].as_str()), (431, Some("too_many_headers")));
+        assert_eq!((answer.status, answer.json()["error"]["code"].as_str()), (431, Some("head_too_large")));
     }
     let half =
         format!("POST {api} HTTP/1.1\r\nHost: links.localhost\r\nContent-Length: 40\r\n\r\n{{\"url\":");

@@ -143,10 +143,10 @@ async fn fail_closed_drops_a_list_that_grew_too_old_and_fail_open_keeps_it() {
     let mut open = watch(WhenUnreachable::FailOpen);
     until(&mut open, "the old list is kept", |s| s.instances.len() == 1).await;
     until(&mut closed, "the old list was read", |s| {
-        s.instances.len() == 1 || s.freshness == Freshness::Unknown
+        s.instances.len() == 1 || s.freshness == Freshness::Expired
     })
     .await;
-    until(&mut closed, "it is dropped", |s| s.freshness == Freshness::Unknown && s.instances.is_empty())
+    until(&mut closed, "it is dropped", |s| s.freshness == Freshness::Expired && s.instances.is_empty())
         .await;
     assert_eq!(open.borrow().instances.len(), 1);
 }

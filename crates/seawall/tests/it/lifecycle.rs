@@ -1,6 +1,12 @@
 use std::fs;
+use std::io::Write;
+use std::net::TcpListener;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use crate::fleet::{Site, eventually, request};
+use crate::fleet::{Site, binary, eventually, request};
 
 #[test]
 fn one_command_starts_everything_and_sigterm_ends_it_cleanly() {
@@ -19,6 +25,18 @@ fn one_command_starts_everything_and_sigterm_ends_it_cleanly() {
     let code = site.shorten("https://www.rust-lang.org/");
     assert_eq!(site.follow(&code).as_deref(), Some("https://www.rust-lang.org/"));
 
+    // `seawall links export | head -0`: whoever has read enough is no failure.
+    let mut export = Command::new(binary())
+        .args(["links", "export"])
+        .args(site.settings())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(export.stdout.take());
+    let export = export.wait_with_output().unwrap();
+    assert!(export.status.success() && export.stderr.is_empty(), "{export:?}");
+
     let status = site.run(&["status", "--json"]);
     assert!(status.status.success(), "{status:?}");
     let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
@@ -29,6 +47,28 @@ fn one_command_starts_everything_and_sigterm_ends_it_cleanly() {
     assert_eq!(up.ended(), Some(0), "{}", up.log());
     assert!(up.log().contains("deregistered"), "{}", up.log());
     assert_eq!(site.run(&["status"]).status.code(), Some(1), "nothing answers any more");
+}
+
+#[test]
+fn one_system_that_cannot_start_ends_all_of_them_with_its_reason() {
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = holder.local_addr().unwrap();
+    for (change, key) in [
+        (Site { links: taken, ..site() }, "links.listen"),
+        (Site { admin: taken, ..site() }, "balancer.admin.listen"),
+        (Site { registry: taken, ..site() }, "registry.listen"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut up = Site { folder: dir.path().to_owned(), ..change }.up(&["--set", "up.drain=100ms"]);
+        assert_eq!(up.ended(), Some(1), "{}", up.log());
+        let said = up.log();
+        let lines: Vec<&str> = said.lines().filter(|l| l.starts_with("seawall: ")).collect();
+        assert!(lines.len() == 1 && lines[0].contains(key), "{said}");
+    }
+}
+
+fn site() -> Site {
+    Site::new(Path::new(""))
 }
 
 #[test]
@@ -80,4 +120,22 @@ fn a_stopped_links_process_leaves_without_one_failed_request() {
     assert_eq!(extra.ended(), Some(0), "{}", extra.log());
     all.process.terminate().unwrap();
     assert_eq!(all.ended(), Some(0), "{}", all.log());
+}
+
+#[test]
+fn a_second_signal_ends_a_drain_that_takes_too_long() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = Site::new(dir.path());
+    let mut up = site.up(&["links", "--set", "up.drain=25s", "--set", "links.deadline=25s"]);
+    up.ready(&[site.links]);
+    // A client in the middle of its request keeps the drain waiting.
+    let mut stuck = TcpStream::connect(site.links).unwrap();
+    stuck.write_all(b"POST /api/v1/links HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{").unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    up.process.terminate().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(up.process.alive().is_ok(), "it waits for the client");
+    up.process.terminate().unwrap();
+    assert_eq!(up.ended(), Some(1), "{}", up.log());
+    assert!(up.log().contains("a second time"), "{}", up.log());
 }

@@ -12,3 +12,4 @@ mod fleet;
 mod lifecycle;
 mod panic;
 mod real_input;
+mod real_peers;
