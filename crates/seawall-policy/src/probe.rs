@@ -2,9 +2,9 @@
 //!
 //! One failed check proves little: at 0.1 % stray losses a fleet of 1,000 checked every 5 s would lose and
 //! regain an instance about every five seconds. Three in a row are one in 10^9. The price is time: with the
-//! balancer document's numbers a dead instance is noticed after 5 s × 3 + 2 s = 17 s, and at worst one
-//! interval later, 22 s, for it may die right after a check. (What is noticed by failing requests, within a
-//! second, is the breaker's.)
+//! balancer document's numbers a hung instance is noticed 12 to 17 s after its death: the first failing check
+//! begins within 5 s, the third 10 s later, and each takes up to 2 s to fail. (What is noticed by failing
+//! requests, within a second, is the breaker's.)
 //!
 //! ## What a checker that is itself broken may say
 //!
