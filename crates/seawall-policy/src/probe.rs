@@ -49,8 +49,8 @@ impl Policy {
         Policy { interval: Duration::from_secs(1), timeout: Duration::from_secs(1), rise: 2, fall: 3 }
     }
 
-    /// How long a death that begins with a check takes to be noticed: interval × fall + timeout, as the
-    /// document counts. One interval more is the worst case.
+    /// The longest a death stays unnoticed: interval × fall + timeout. The document calls it typical; it is
+    /// reached when the instance dies just after a check and every further one times out.
     #[must_use]
     pub fn detection(&self) -> Duration {
         self.interval.saturating_mul(self.fall).saturating_add(self.timeout)

@@ -53,7 +53,7 @@ const SERVERS: &[Server] = &[
         program: "wrk",
         package: "wrk",
         why: "a load generator that knows nothing of us",
-        needed_by: &[Stage::Bench],
+        needed_by: &[Stage::Test, Stage::Bench],
     },
 ];
 

@@ -87,31 +87,23 @@ fn known() -> String {
     lines.join("\n")
 }
 
-/// The seed and every number in a drill's report, nested ones by their dotted names.
+/// The first repeat's seed, which replays the run, and the worst of each measure.
 fn numbers(report: &str) -> Result<(u64, Vec<(String, String)>), String> {
     let report: Value = serde_json::from_str(report).map_err(|e| format!("its report is no JSON: {e}"))?;
-    let mut counts = Vec::new();
-    collect("", &report, &mut counts);
-    let seed = counts
+    let seed = report["repeats"][0]["seed"].as_u64().ok_or("its report names no seed")?;
+    let measures = report["measures"].as_array().ok_or("its report has no measures")?;
+    let counts = measures
         .iter()
-        .position(|(name, _)| name == "seed" || name.ends_with(".seed"))
-        .ok_or("its report names no seed")?;
-    let (_, seed) = counts.remove(seed);
-    counts.truncate(COUNTS_MAX);
-    Ok((seed.parse().map_err(|_| format!("its seed `{seed}` is no whole number"))?, counts))
+        .filter_map(|m| Some((m["name"].as_str()?.to_owned(), shown(&m["worst"]["measured"], &m["unit"])?)))
+        .take(COUNTS_MAX)
+        .collect();
+    Ok((seed, counts))
 }
 
-fn collect(name: &str, value: &Value, into: &mut Vec<(String, String)>) {
-    match value {
-        Value::Number(number) => into.push((name.to_owned(), number.to_string())),
-        Value::Object(fields) => {
-            for (field, value) in fields {
-                let name = if name.is_empty() { field.clone() } else { format!("{name}.{field}") };
-                collect(&name, value, into);
-            }
-        }
-        _ => (),
-    }
+/// A whole number without its point, anything else as it stands, with the unit.
+fn shown(measured: &Value, unit: &Value) -> Option<String> {
+    let (number, unit) = (measured.as_f64()?, unit.as_str().unwrap_or_default());
+    Some(format!("{number} {unit}"))
 }
 
 #[cfg(test)]
@@ -133,13 +125,15 @@ mod tests {
     }
 
     #[test]
-    fn a_row_gets_every_number_of_the_report_and_its_seed() {
-        let report = r#"{"drill":"x","seed":18446744073709551615,"kills":50,"ledger":{"lost":0,"twice":0}}"#;
-        let (seed, mut counts) = numbers(report).unwrap();
-        counts.sort();
+    fn a_row_gets_the_worst_of_every_measure_and_the_seed() {
+        let report = r#"{"repeats":[{"seed":18446744073709551615}],"measures":[
+            {"name":"kills","unit":"kills","worst":{"measured":50.0}},
+            {"name":"RPO","unit":"s","worst":{"measured":0.5}},
+            {"name":"detection","unit":"s","worst":"not_measured"}]}"#;
+        let (seed, counts) = numbers(report).unwrap();
         assert_eq!(seed, u64::MAX);
-        let names: Vec<_> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
-        assert_eq!(names, ["kills 50", "ledger.lost 0", "ledger.twice 0"]);
+        let names: Vec<_> = counts.iter().map(|(name, count)| format!("{name}: {count}")).collect();
+        assert_eq!(names, ["kills: 50 kills", "RPO: 0.5 s"]);
     }
 
     #[test]

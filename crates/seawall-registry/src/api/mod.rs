@@ -1,6 +1,6 @@
 //! Consul's HTTP API: parse, call, encode.
 //!
-//! [`mod@parse`] turns bytes into a [`Call`](parse::Call) without looking at any state, [`Registry`] carries it out,
+//! [`mod@parse`] turns bytes into a [`Call`] without looking at any state, [`Registry`] carries it out,
 //! [`encode`] writes Consul's JSON. This file is the thread through the three, with the headers every answer
 //! bears.
 

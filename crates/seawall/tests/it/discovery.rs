@@ -150,3 +150,25 @@ async fn fail_closed_drops_a_list_that_grew_too_old_and_fail_open_keeps_it() {
         .await;
     assert_eq!(open.borrow().instances.len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_forgot_everything_is_told_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = Site::new(dir.path());
+    let start = || tokio::task::block_in_place(|| site.up(&["registry"]));
+    let mut up = start();
+    let (member, watcher) = (host(), host());
+    let cache = dir.path().join("cache");
+    Discovery::start(settings(site.registry, &cache, |_| {}), &member).register(registration("web-1", 7001));
+    let mut web = Discovery::start(settings(site.registry, &cache, |_| {}), &watcher).watch("web");
+    until(&mut web, "it is registered", |s| s.instances.len() == 1).await;
+
+    up.process.kill().unwrap();
+    until(&mut web, "the loss is marked", |s| matches!(s.freshness, Freshness::Cached { .. })).await;
+    drop(up);
+    std::fs::remove_dir_all(dir.path().join("data")).unwrap();
+    let mut again = start();
+    until(&mut web, "it is registered again", |s| s.freshness == Freshness::Fresh && s.instances.len() == 1)
+        .await;
+    again.process.kill().unwrap();
+}
