@@ -4,8 +4,8 @@
 //! of `seawall up`, the keys it is configured with, the HTTP of links, and how registry and balancer show who is
 //! alive. A drill that suddenly measures nonsense is looked for here first.
 //!
-//! The fleet is one process with the registry and the balancer, and some with links, which share one data folder
-//! and so one set of SQLite files. All ports are free ones of 127.0.0.1.
+//! The fleet is one process with the registry and the balancer, or one for each, and some with links, which share
+//! one data folder and so one set of SQLite files. All ports are free ones of 127.0.0.1.
 
 use std::ffi::OsString;
 use std::fs;
@@ -36,16 +36,33 @@ pub(super) struct Fleet {
     /// Asked who passes; kept apart from the balancer's because either may know first.
     registry: Client,
     admin: Client,
+    /// The links processes.
     members: Vec<Member>,
-    /// Never looked at again, but its end would be the end of registry and balancer.
-    _front: Process,
+    /// Registry and balancer: the first has the registry, the last the balancer.
+    front: Vec<Member>,
 }
 
-/// One links process.
+/// One process, and where it says whether it is ready.
 struct Member {
     address: SocketAddr,
     spec: Spec,
     process: Process,
+}
+
+/// What a drill wants of its fleet that others do not.
+#[derive(Default)]
+pub(super) struct Wishes {
+    /// The registry in a process of its own, to be killed while the balancer goes on.
+    pub(super) registry_apart: bool,
+    /// `--set` of every links process.
+    pub(super) links_set: &'static [&'static str],
+}
+
+/// On whom of the links processes, in their order, one counts; none from one who did not answer.
+#[derive(Default)]
+pub(super) struct Views {
+    pub(super) balancer: Option<Vec<bool>>,
+    pub(super) registry: Option<Vec<bool>>,
 }
 
 /// Who noticed a death, and when.
@@ -58,39 +75,50 @@ impl Fleet {
     /// Starts registry, balancer and links (three, quick: two), and returns when a request through the balancer
     /// reaches links and the registry lists every one of them.
     pub(super) async fn start(stage: &Stage) -> Result<Fleet, DrillError> {
+        Fleet::with(stage, &Wishes::default()).await
+    }
+
+    /// The same, with wishes.
+    pub(super) async fn with(stage: &Stage, wishes: &Wishes) -> Result<Fleet, DrillError> {
         let links = if stage.options.quick { 2 } else { 3 };
         let ports = free_ports(3 + links).map_err(DrillError::setup("find free ports"))?;
         let address = |i: usize| SocketAddr::from((Ipv4Addr::LOCALHOST, ports[i]));
         let (registry, balancer, admin) = (address(0), address(1), address(2));
 
-        let mut set = Vec::new();
-        if stage.options.without.contains(&Mechanism::Retry) {
-            set.push("balancer.retry.attempts=1");
-        }
         let config = format!(
             "[registry]\nlisten = \"{registry}\"\n\n[balancer]\nlisten = \"{balancer}\"\n\n\
              [balancer.admin]\nlisten = \"{admin}\"\n\n[discovery]\nregistry = [\"{registry}\"]\n"
         );
-        let front = spec(stage, "front", &["registry", "balancer"], "front-data", &config, &set)?;
-        let mut front = Process::start(&front)?;
-        front.ready(registry, READY_WITHIN).await?;
-        front.ready(admin, READY_WITHIN).await?;
+        let processes: &[(&str, &[&str], SocketAddr)] = match wishes.registry_apart {
+            true => &[("registry", &["registry"], registry), ("balancer", &["balancer"], admin)],
+            false => &[("front", &["registry", "balancer"], admin)],
+        };
+        let set = switched_off(&stage.options.without);
+        let mut front = Vec::new();
+        for (name, systems, address) in processes {
+            let spec = spec(stage, name, systems, &format!("{name}-data"), &config, &set)?;
+            front.push(Member::start(*address, spec)?);
+        }
+        front[0].process.ready(registry, READY_WITHIN).await?;
+        for member in &mut front {
+            member.ready().await?;
+        }
 
         let mut members = Vec::new();
         for n in 0..links {
             let address = address(3 + n);
             let config =
                 format!("[links]\nlisten = \"{address}\"\n\n[discovery]\nregistry = [\"{registry}\"]\n");
-            let spec = spec(stage, &format!("links-{n}"), &["links"], "links-data", &config, &[])?;
-            let process = Process::start(&spec)?;
-            members.push(Member { address, spec, process });
+            let spec =
+                spec(stage, &format!("links-{n}"), &["links"], "links-data", &config, wishes.links_set)?;
+            members.push(Member::start(address, spec)?);
         }
         for member in &mut members {
-            member.process.ready(member.address, READY_WITHIN).await?;
+            member.ready().await?;
         }
         let connect = |to| Client::new(to, LOOK_WITHIN);
         let mut fleet =
-            Fleet { balancer, registry: connect(registry), admin: connect(admin), members, _front: front };
+            Fleet { balancer, registry: connect(registry), admin: connect(admin), members, front };
         fleet.all_serving().await?;
         Ok(fleet)
     }
@@ -113,9 +141,37 @@ impl Fleet {
     /// Starts a killed process again, with the same address and data, and waits until it says it is ready.
     pub(super) async fn restart(&mut self, member: usize) -> Result<(), DrillError> {
         let member = &mut self.members[member];
-        member.process.ended(REAP_WITHIN).await?;
-        member.process = Process::start(&member.spec)?;
-        Ok(member.process.ready(member.address, READY_WITHIN).await?)
+        member.start_again().await?;
+        member.ready().await
+    }
+
+    /// kill -9 of the process with the registry; returns when it is gone.
+    pub(super) async fn kill_registry(&mut self) -> Result<(), DrillError> {
+        let registry = &mut self.front[0].process;
+        registry.kill()?;
+        registry.ended(REAP_WITHIN).await?;
+        Ok(())
+    }
+
+    /// Starts it again, with the same address and data, and does not wait for it.
+    pub(super) async fn start_registry(&mut self) -> Result<(), DrillError> {
+        self.front[0].start_again().await
+    }
+
+    /// Asks balancer and registry once on whom they count.
+    ///
+    /// # Errors
+    /// When a links process is not alive: then nobody who stopped counting on it would be wrong.
+    pub(super) async fn views(&mut self) -> Result<Views, DrillError> {
+        for member in &mut self.members {
+            member.process.alive()?;
+        }
+        let registry = ask(&mut self.registry, PASSING).await;
+        let balancer = ask(&mut self.admin, BACKENDS).await;
+        let each = |says: Option<Json>, view: fn(&Json, SocketAddr) -> bool| {
+            says.map(|json| self.members.iter().map(|member| view(&json, member.address)).collect())
+        };
+        Ok(Views { balancer: each(balancer, is_counted_on), registry: each(registry, lists) })
     }
 
     /// Waits until registry or balancer no longer counts on a member; none when neither does `within` that time.
@@ -171,14 +227,44 @@ impl Fleet {
     }
 
     async fn registry_lists(&mut self, member: usize) -> Option<bool> {
-        let json = ask(&mut self.registry, "/v1/health/service/links?passing").await?;
+        let json = ask(&mut self.registry, PASSING).await?;
         Some(lists(&json, self.members[member].address))
     }
 
     async fn balancer_counts_on(&mut self, member: usize) -> Option<bool> {
-        let json = ask(&mut self.admin, "/backends").await?;
-        Some(counts_on(&json, &self.members[member].address.to_string()).unwrap_or(false))
+        let json = ask(&mut self.admin, BACKENDS).await?;
+        Some(is_counted_on(&json, self.members[member].address))
     }
+}
+
+impl Member {
+    fn start(address: SocketAddr, spec: Spec) -> Result<Member, DrillError> {
+        let process = Process::start(&spec)?;
+        Ok(Member { address, spec, process })
+    }
+
+    /// Reaps a killed process and starts it with the same address and data.
+    async fn start_again(&mut self) -> Result<(), DrillError> {
+        self.process.ended(REAP_WITHIN).await?;
+        self.process = Process::start(&self.spec)?;
+        Ok(())
+    }
+
+    async fn ready(&mut self) -> Result<(), DrillError> {
+        Ok(self.process.ready(self.address, READY_WITHIN).await?)
+    }
+}
+
+/// `--set` of registry and balancer that takes mechanisms away.
+fn switched_off(without: &[Mechanism]) -> Vec<&'static str> {
+    let set = |mechanism: &Mechanism| -> &'static [&'static str] {
+        match mechanism {
+            Mechanism::Retry => &["balancer.retry.attempts=1"],
+            // The least stale_max there is: a list is then dropped with the first question nobody answers.
+            Mechanism::Cache => &["discovery.when_unreachable=fail-closed", "discovery.stale_max=1s"],
+        }
+    };
+    without.iter().flat_map(set).copied().collect()
 }
 
 /// The command line and configuration of one process.
@@ -213,6 +299,12 @@ fn spec(
     })
 }
 
+/// Where the registry says who passes.
+const PASSING: &str = "/v1/health/service/links?passing";
+
+/// Where the balancer says whom it asks.
+const BACKENDS: &str = "/backends";
+
 async fn ask(client: &mut Client, path: &str) -> Option<Json> {
     let answer = client.send(wire::get(path, &client.to().to_string()), LOOK_WITHIN).await.ok()?;
     serde_json::from_slice(answer.body()).ok().filter(|_| answer.status().is_success())
@@ -222,6 +314,11 @@ async fn ask(client: &mut Client, path: &str) -> Option<Json> {
 fn lists(json: &Json, member: SocketAddr) -> bool {
     let of_port = |entry: &&Json| entry["Service"]["Port"].as_u64() == Some(u64::from(member.port()));
     json.as_array().is_some_and(|entries| entries.iter().find(of_port).is_some())
+}
+
+/// Whether the balancer has the member in a pool and says nothing bad of it.
+fn is_counted_on(json: &Json, member: SocketAddr) -> bool {
+    counts_on(json, &member.to_string()).unwrap_or(false)
 }
 
 /// What the balancer says of one address: somewhere in its answer stands an object that holds the address as a
@@ -343,6 +440,14 @@ mod tests {
             said.map(|address| counts_on(&json, address)),
             [Some(true), Some(false), Some(true), Some(false), None]
         );
+    }
+
+    #[test]
+    fn a_mechanism_is_switched_off_by_configuration_alone() {
+        assert!(switched_off(&[]).is_empty());
+        let set = switched_off(&[Mechanism::Retry, Mechanism::Cache]);
+        assert_eq!(set.len(), 3);
+        assert!(set.iter().all(|pair| pair.contains('=')));
     }
 
     #[test]

@@ -8,13 +8,15 @@
 //! named target fail. [`matrix`] runs both, and a control that stays green is a failure of the drill.
 //!
 //! Reading order: [`verdict`] and [`recovery`] judge, [`report`] shows; `fleet` starts the processes and is the one
-//! place that knows flags, keys and wire formats; `links_process_kill` and [`kill_moments`] are the runs.
+//! place that knows flags, keys and wire formats; `links_process_kill`, [`kill_moments`] and `registry_process_kill`
+//! are the runs.
 
 mod fleet;
 pub mod kill_moments;
 mod links_process_kill;
 pub mod matrix;
 pub mod recovery;
+mod registry_process_kill;
 pub mod report;
 mod traffic;
 pub mod verdict;
@@ -91,12 +93,15 @@ pub enum Control {
 pub enum Mechanism {
     /// The balancer tries one backend and no other.
     Retry,
+    /// The balancer forgets its backends as soon as no registry answers.
+    Cache,
 }
 
 impl fmt::Display for Mechanism {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Mechanism::Retry => f.write_str("retry"),
+            Mechanism::Cache => f.write_str("cache"),
         }
     }
 }
@@ -107,8 +112,9 @@ impl FromStr for Mechanism {
     fn from_str(name: &str) -> Result<Mechanism, DrillError> {
         match name {
             "retry" => Ok(Mechanism::Retry),
+            "cache" => Ok(Mechanism::Cache),
             _ => Err(DrillError::Usage(format!(
-                "there is no mechanism {name:?} to run without; there is: retry"
+                "there is no mechanism {name:?} to run without; there is: retry, cache"
             ))),
         }
     }
@@ -189,7 +195,7 @@ impl DrillError {
 /// All scenarios there are.
 #[must_use]
 pub fn list() -> &'static [Scenario] {
-    const { &[links_process_kill::SCENARIO, kill_moments::SCENARIO] }
+    const { &[links_process_kill::SCENARIO, kill_moments::SCENARIO, registry_process_kill::SCENARIO] }
 }
 
 /// The scenario of that name.
@@ -311,7 +317,9 @@ mod tests {
         let plant = Options { plant: Some("nonsense".to_owned()), ..options() };
         assert!(scenario.check(&plant).unwrap_err().to_string().contains("ack-before-commit"));
         assert!("walls".parse::<Mechanism>().is_err());
-        assert_eq!("retry".parse::<Mechanism>().unwrap().to_string(), "retry");
+        for name in ["retry", "cache"] {
+            assert_eq!(name.parse::<Mechanism>().unwrap().to_string(), name);
+        }
     }
 
     #[test]
