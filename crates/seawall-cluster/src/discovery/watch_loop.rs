@@ -71,7 +71,7 @@ impl Discovery {
                     turn += 1;
                     index = 0;
                     if failures == 1 {
-                        tracing::warn!(service, %registry, why, "registry unreachable, serving what is known");
+                        tracing::warn!(service, %registry, why, "registry unreachable, going on with what is known");
                     }
                     // One of several that is gone is no reason to doubt what was heard a moment ago.
                     if failures as usize >= registries.len() {
@@ -134,11 +134,18 @@ impl Discovery {
     fn fall_back(&self, service: &str, known: Option<&Memory>, out: &watch::Sender<Snapshot>) {
         let now = self.0.host.clock.wall();
         let next = self.0.settings.without_registry(service, known.map(|m| &m.kept), now);
-        out.send_if_modified(|now| {
+        let is_expired = next.freshness == Freshness::Expired;
+        let changed = out.send_if_modified(|now| {
             let changed = *now != next;
             *now = next;
             changed
         });
+        if changed && is_expired {
+            tracing::error!(
+                service,
+                "no registry for longer than stale_max, handing out no instances (fail-closed)"
+            );
+        }
     }
 
     async fn ask(&self, registry: SocketAddr, service: &str, index: u64) -> Result<Answer, String> {
