@@ -46,3 +46,12 @@ fn a_drill_that_does_not_exist_is_a_usage_error() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("links-process-kill"));
 }
+
+#[test]
+fn the_drill_without_retry_misses_its_target_and_exits_3() {
+    let output =
+        seawall(&["drill", "run", "links-process-kill", "--quick", "--without", "retry", "--seed", "1"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(3), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("client errors") && said.contains("FAIL"), "{said}");
+}

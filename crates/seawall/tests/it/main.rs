@@ -10,6 +10,7 @@ mod crash;
 mod discovery;
 mod fleet;
 mod lifecycle;
+mod load;
 mod panic;
 mod real_input;
 mod real_peers;
