@@ -57,7 +57,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
             println!("servers not installed: {why}");
         }
     });
-    println!("\n{}", table(&rows));
+    println!("\n{}\n{}", table(&rows), closing(&rows));
     judge(&rows)
 }
 
@@ -114,6 +114,12 @@ fn table(rows: &[Row]) -> String {
     text
 }
 
+/// The line that machines look for at the end of a run.
+fn closing(rows: &[Row]) -> String {
+    let passed = rows.iter().filter(|row| matches!(row.verdict, Verdict::Passed)).count();
+    format!("stages: {passed} passed, {} failed", rows.len() - passed)
+}
+
 fn judge(rows: &[Row]) -> Result<(), Failure> {
     let red: Vec<_> =
         rows.iter().filter(|row| !matches!(row.verdict, Verdict::Passed)).map(|row| row.name).collect();
@@ -133,6 +139,7 @@ mod tests {
         assert!(matches!(rows[0].verdict, Verdict::Failed(_)));
         assert!(matches!(rows[1].verdict, Verdict::Passed));
         assert_eq!(judge(&rows).unwrap_err(), Failure::new("not green: red"));
+        assert_eq!(closing(&rows), "stages: 1 passed, 1 failed");
     }
 
     #[test]
