@@ -11,14 +11,14 @@ mod words;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::response::IntoResponse;
-use http::header::{AUTHORIZATION, SERVER, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, SERVER};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -178,7 +178,9 @@ async fn connection<E: Exchange>(
     // Nothing else ends a peer that reads nothing: its answer waits in our buffers, and its place with it.
     drop(socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD_MAX)));
     let limits = &port.server.limits;
+    let has_served = Arc::new(AtomicBool::new(false));
     let service = service_fn(|request| {
+        has_served.store(true, Ordering::Release);
         let port = port.clone();
         async move { Ok::<_, Infallible>(port.answer(request, peer).await) }
     });
@@ -190,7 +192,7 @@ async fn connection<E: Exchange>(
     if limits.headers_max > FREE_HEADERS_MAX {
         http.max_headers(limits.headers_max);
     }
-    let serving = http.serve_connection(TokioIo::new(Worded::new(stream)), service);
+    let serving = http.serve_connection(TokioIo::new(Worded::new(stream, has_served.clone())), service);
     let mut serving = std::pin::pin!(serving);
     let mut draining = port.draining.subscribe();
     let ended = tokio::select! {
@@ -209,14 +211,12 @@ async fn connection<E: Exchange>(
 impl<E: Exchange> Port<E> {
     /// The column every request passes, outermost first.
     async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
-        let is_proxy = self.server.ops.is_none();
         let mut response = match self.pass(request, peer).await {
             Ok(response) => response,
             Err(problem) => problem.into_response(),
         };
-        if !is_proxy || !response.headers().contains_key(SERVER) {
-            response.headers_mut().entry(SERVER).or_insert(HeaderValue::from_static("seawall"));
-        }
+        // A backend's own name passes.
+        response.headers_mut().entry(SERVER).or_insert(HeaderValue::from_static("seawall"));
         response
     }
 
@@ -276,7 +276,6 @@ impl<E: Exchange> Port<E> {
         if self.writes.allows(shown.map(HeaderValue::as_bytes)) {
             return Ok(());
         }
-        tracing::debug!(header = %WWW_AUTHENTICATE, "write without a token refused");
         Err(Problem::new(
             StatusCode::UNAUTHORIZED,
             "token_required",

@@ -1,8 +1,12 @@
 //! Puts words to the parser's refusals, and lets them arrive.
 //!
 //! What hyper cannot parse it refuses by itself, with an empty answer that no system of ours has seen. This
-//! adapter between it and the socket recognises such an answer (each of ours carries `server`, its own do not)
-//! and sends the same JSON error in its place that every other refusal is.
+//! adapter between it and the socket recognises such an answer and sends the same JSON error in its place that
+//! every other refusal is.
+//!
+//! Only the first request of a connection gets words. Until one has been served, nothing but a refusal can be
+//! written here; afterwards a written piece may be somebody's content that merely looks like one, and changing
+//! that would be worse than an empty refusal.
 //!
 //! A client in the middle of a large head has not read anything yet. Closing with its bytes unread would make
 //! the kernel answer with a reset, which throws the refusal away before it is read. So after a refusal the rest
@@ -10,6 +14,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -27,6 +33,8 @@ const LINGER_BYTES_MAX: usize = 8 << 20;
 /// A client's connection, as hyper sees it.
 pub(super) struct Worded {
     stream: TcpStream,
+    /// Set by whoever serves, before the first answer can be written.
+    has_served: Arc<AtomicBool>,
     /// Our words, not yet written.
     pending: Vec<u8>,
     /// Set once we have spoken: nothing more is served on this connection.
@@ -40,8 +48,13 @@ struct Linger {
 }
 
 impl Worded {
-    pub(super) fn new(stream: TcpStream) -> Worded {
-        Worded { stream, pending: Vec::new(), linger: None }
+    pub(super) fn new(stream: TcpStream, has_served: Arc<AtomicBool>) -> Worded {
+        Worded { stream, has_served, pending: Vec::new(), linger: None }
+    }
+
+    /// The words for what is being written, if it is a refusal of the parser.
+    fn worded(&self, written: &[u8]) -> Option<Vec<u8>> {
+        if self.has_served.load(Ordering::Acquire) { None } else { refusal(written) }
     }
 
     fn poll_pending(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -91,7 +104,7 @@ impl AsyncRead for Worded {
 impl AsyncWrite for Worded {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_pending(cx))?;
-        match refusal(buf) {
+        match self.worded(buf) {
             None => Pin::new(&mut self.stream).poll_write(cx, buf),
             Some(worded) => {
                 self.pending = worded;
@@ -108,7 +121,7 @@ impl AsyncWrite for Worded {
     ) -> Poll<io::Result<usize>> {
         match bufs.iter().find(|b| !b.is_empty()) {
             // A refusal is one short buffer.
-            Some(first) if refusal(first).is_some() => self.poll_write(cx, first),
+            Some(first) if self.worded(first).is_some() => self.poll_write(cx, first),
             _ => {
                 ready!(self.poll_pending(cx))?;
                 Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
@@ -135,10 +148,7 @@ impl AsyncWrite for Worded {
 fn refusal(written: &[u8]) -> Option<Vec<u8>> {
     let status = written.strip_prefix(b"HTTP/1.1 4")?.get(..2)?;
     let status = StatusCode::from_bytes(&[b'4', status[0], status[1]]).ok()?;
-    let is_whole = written.ends_with(b"\r\n\r\n");
-    let head = std::str::from_utf8(written).ok().filter(|_| is_whole)?;
-    let mut names = head.lines().skip(1).filter_map(|line| line.split_once(':')).map(|(name, _)| name);
-    if names.any(|name| name.eq_ignore_ascii_case("server")) {
+    if !written.ends_with(b"\r\n\r\n") {
         return None;
     }
     let (code, message) = match status {
@@ -174,8 +184,7 @@ mod tests {
             "{worded}"
         );
         for ours in [
-            "HTTP/1.1 404 Not Found\r\nserver: seawall\r\ncontent-length: 0\r\n\r\n",
-            "HTTP/1.1 400 Bad Request\r\nServer: nginx\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 404 Not Found\r\nserver: seawall\r\ncontent-length: 2\r\n\r\nno",
             "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
             "a body that begins somewhere",
             "HTTP/1.1 4",

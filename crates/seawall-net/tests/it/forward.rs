@@ -213,3 +213,22 @@ async fn a_body_that_trickles_in_gives_its_place_back() {
         () = emptied => {}
     }
 }
+
+#[tokio::test]
+async fn content_that_looks_like_a_refusal_passes_unchanged() {
+    const LOOKALIKE: &str = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+    // Too large to be held back, and its last piece arrives alone.
+    let pieces = backend(|mut s, _| async move {
+        let _ = head(&mut s).await;
+        let length = 20_000 + LOOKALIKE.len();
+        let begin = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{}", "x".repeat(20_000));
+        s.write_all(begin.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        s.write_all(LOOKALIKE.as_bytes()).await.unwrap();
+    })
+    .await
+    .0;
+    let rig = Rig::start(&[pieces], true, HANG);
+    let answer = rig.say(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.ends_with(&format!("x{LOOKALIKE}")), "{}", &answer[answer.len().saturating_sub(300)..]);
+}

@@ -61,6 +61,7 @@ async fn writes_through_an_exposed_address_want_a_token() {
         let mut answer = String::new();
         peer.read_to_string(&mut answer).await.unwrap();
         assert_eq!(&answer[9..12], status, "{request}");
+        assert_eq!(answer.contains("www-authenticate: Bearer"), status == "401", "{answer}");
     }
 }
 
