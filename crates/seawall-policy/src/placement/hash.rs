@@ -22,9 +22,14 @@ pub fn hk(key: &[u8]) -> i64 {
     ordered(xxh3_64(key))
 }
 
-/// The `index`-th point of a member of a ring.
-pub(super) fn point(member: &[u8], index: u64) -> u64 {
-    xxh3_64_with_seed(member, index)
+/// What a member (the hash of its name) draws for a number: its point on a ring by the point's index, its score
+/// for a key by the key's hash.
+///
+/// The name goes in as a hash because xxh3 of a short text only flips some bits of its seed: seeded with the
+/// index, `CS1` and `CS2` would draw the same numbers in another order, stand on the same points, and one of
+/// them would own everything.
+pub(super) fn draw(member: u64, number: u64) -> u64 {
+    xxh3_64_with_seed(&number.to_le_bytes(), member)
 }
 
 /// Maps unsigned onto signed, keeping the order.

@@ -3,4 +3,5 @@
 
 mod breaker;
 mod breaker_properties;
+mod placement;
 mod retry;
