@@ -365,7 +365,7 @@ fn a_backend_that_refuses_is_met_by_one_request() {
 
 /// Three backends whose breakers judge nothing, so that only the budget holds back.
 fn balancer_without_breakers() -> (Balancer, Scope) {
-    balancer_with(3, |c| c.breaker.trip = vec![Trip::Ratio { ratio: 1.0, min: u32::MAX }])
+    balancer_with(3, |c| c.breaker.trip = vec![Trip::External])
 }
 
 #[test]

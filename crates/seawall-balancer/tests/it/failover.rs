@@ -12,7 +12,7 @@ use crate::rig::{Rig, wait};
 
 /// Breakers that judge nothing, where something else is looked at.
 fn without_breakers(c: &mut seawall_balancer::Config) {
-    c.breaker.trip = vec![Trip::Ratio { ratio: 1.0, min: u32::MAX }];
+    c.breaker.trip = vec![Trip::External];
 }
 
 #[test]

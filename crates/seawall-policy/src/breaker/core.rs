@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::judge::{Judge, Verdict};
 use super::policy::Policy;
 use super::window::Window;
 use crate::{Mono, Outcome};
@@ -14,6 +15,8 @@ use crate::{Mono, Outcome};
 #[must_use = "hand it back with `report`, or a probe's place is not given back before `open.for` has passed"]
 pub struct Permit {
     pub(super) generation: u32,
+    /// When it was given, which is when the call began.
+    pub(super) at: Mono,
 }
 
 /// Refused: from this moment on it is worth asking again. While probes are out that is when they would be
@@ -22,6 +25,11 @@ pub struct Permit {
 #[error("the circuit is open")]
 pub struct RetryAt(pub Mono);
 
+impl RetryAt {
+    /// Held open from outside: nobody here knows until when.
+    pub const UNKNOWN: RetryAt = RetryAt(Mono(u64::MAX));
+}
+
 /// What a breaker does with those who ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -29,7 +37,7 @@ pub enum State {
     Closed,
     /// Nobody may, until this moment.
     Open {
-        /// When the first probe may go.
+        /// When the first probe may go; that of [`RetryAt::UNKNOWN`] while it is held open from outside.
         until: Mono,
     },
     /// A few may, to see how it goes. Also the state of an open breaker whose time is over and whom nobody
@@ -65,6 +73,9 @@ pub enum Event {
     Ask,
     /// Someone called, and this came of it.
     Report(Permit, Outcome),
+    /// Whether those outside hold it open: a health check, an operator. Said as often as they like; only a
+    /// change matters, and only under a policy with the rule [`Trip::External`](super::Trip::External).
+    External(bool),
 }
 
 /// Decides; knows nothing of threads. Owned by [`Breaker`](super::Breaker), or by a loop.
@@ -74,6 +85,7 @@ pub struct Core {
     /// Grows by one at each change of phase; permits of another one are void.
     generation: u32,
     recent: Window,
+    judge: Judge,
     /// How long it was open the last time; zero when it never was.
     opened_for: Duration,
 }
@@ -86,6 +98,8 @@ enum Phase {
     Open {
         until: Mono,
     },
+    /// Open until those outside let go.
+    Held,
     /// `taken` counts probes that are out and probes that succeeded; `latest` is when the last one went.
     HalfOpen {
         taken: u32,
@@ -102,6 +116,7 @@ impl Core {
             phase: Phase::Closed { since: Mono::default() },
             generation: 0,
             recent: Window::new(policy),
+            judge: Judge::new(policy),
             opened_for: Duration::ZERO,
         }
     }
@@ -114,8 +129,12 @@ impl Core {
             Event::Ask => self.ask(policy, now),
             // From before the last change of state: says nothing about the callee as it is now.
             Event::Report(permit, _) if permit.generation != self.generation => None,
-            Event::Report(_, outcome) => {
-                self.report(policy, now, outcome);
+            Event::Report(permit, outcome) => {
+                self.report(policy, now, outcome, now.0.saturating_sub(permit.at.0));
+                None
+            }
+            Event::External(bad) => {
+                self.external(now, bad);
                 None
             }
         };
@@ -126,6 +145,7 @@ impl Core {
     fn ask(&mut self, policy: &Policy, now: Mono) -> Option<Permit> {
         match &mut self.phase {
             Phase::Closed { .. } => {}
+            Phase::Held => return None,
             Phase::Open { until } if now < *until => return None,
             Phase::HalfOpen { taken, latest, .. } if *taken < policy.admit() => {
                 *taken += 1;
@@ -138,35 +158,66 @@ impl Core {
                 self.enter(Phase::HalfOpen { taken: 1, succeeded: 0, latest: now });
             }
         }
-        Some(Permit { generation: self.generation })
+        Some(Permit { generation: self.generation, at: now })
     }
 
-    fn report(&mut self, policy: &Policy, now: Mono, outcome: Outcome) {
-        match (&mut self.phase, outcome) {
-            (Phase::Closed { .. }, Outcome::Success) => {
+    fn report(&mut self, policy: &Policy, now: Mono, outcome: Outcome, took: u64) {
+        match (&mut self.phase, self.judge.verdict(outcome, took)) {
+            (Phase::Closed { .. }, Verdict::Success) => {
                 self.advance(now);
                 self.credit(1);
             }
-            (Phase::Closed { since }, failure) if failure.is_failure() => {
-                let closed_for = now.since(*since);
-                self.recent.failed(now);
-                if self.recent.trips(policy, now) {
-                    let repeated = closed_for < self.opened_for;
-                    self.open(now, if repeated { policy.longer(self.opened_for) } else { policy.open.for_ });
+            (Phase::Closed { since }, Verdict::SlowSuccess) => {
+                let since = *since;
+                self.advance(now);
+                self.credit(1);
+                self.recent.took(policy, took);
+                if self.recent.trips_as_slow(policy) {
+                    self.trip(policy, now, since);
                 }
             }
-            (Phase::HalfOpen { succeeded, .. }, Outcome::Success) => {
+            (Phase::Closed { since }, Verdict::Failure) => {
+                let since = *since;
+                self.recent.failed(now);
+                self.recent.took(policy, took);
+                if self.recent.trips(policy, now) {
+                    self.trip(policy, now, since);
+                }
+            }
+            (Phase::HalfOpen { succeeded, .. }, Verdict::Success) => {
                 *succeeded += 1;
                 if *succeeded >= policy.close_after() {
                     self.enter(Phase::Closed { since: now });
                     self.recent.clear(now);
                 }
             }
-            (Phase::HalfOpen { taken, .. }, Outcome::Abandoned) => *taken -= 1,
-            (Phase::HalfOpen { .. }, _failure) => self.open(now, policy.longer(self.opened_for)),
-            // Given up for the caller's own reasons; and while open no permit is current.
-            (Phase::Closed { .. } | Phase::Open { .. }, _) => {}
+            (Phase::HalfOpen { .. }, Verdict::Failure | Verdict::SlowSuccess) => {
+                self.open(now, policy.longer(self.opened_for));
+            }
+            (Phase::HalfOpen { taken, .. }, Verdict::Nothing) => *taken -= 1,
+            // Says nothing of the callee; and while open no permit is current.
+            (Phase::Closed { .. }, Verdict::Nothing) | (Phase::Open { .. } | Phase::Held, _) => {}
         }
+    }
+
+    fn external(&mut self, now: Mono, bad: bool) {
+        match (self.phase, bad) {
+            (Phase::Closed { .. } | Phase::Open { .. } | Phase::HalfOpen { .. }, true)
+                if self.judge.external =>
+            {
+                self.enter(Phase::Held);
+            }
+            // To be tested, not closed: that someone outside is content again is no call that went well.
+            (Phase::Held, false) => self.enter(Phase::HalfOpen { taken: 0, succeeded: 0, latest: now }),
+            // As it was, or by a policy that does not listen.
+            (_, _) => {}
+        }
+    }
+
+    /// Opens what was closed since then: for longer, if that is not as long ago as it had been open before.
+    fn trip(&mut self, policy: &Policy, now: Mono, since: Mono) {
+        let repeated = now.since(since) < self.opened_for;
+        self.open(now, if repeated { policy.longer(self.opened_for) } else { policy.open.for_ });
     }
 
     fn open(&mut self, now: Mono, time: Duration) {
@@ -184,6 +235,7 @@ impl Core {
     pub fn retry_at(&self, policy: &Policy) -> RetryAt {
         RetryAt(match self.phase {
             Phase::Open { until } => until,
+            Phase::Held => RetryAt::UNKNOWN.0,
             Phase::HalfOpen { taken, latest, .. } if taken >= policy.admit() => latest + policy.open.for_,
             Phase::Closed { .. } | Phase::HalfOpen { .. } => Mono::default(),
         })
@@ -203,6 +255,7 @@ impl Core {
         match self.phase {
             Phase::Closed { .. } => State::Closed,
             Phase::Open { until } => State::Open { until },
+            Phase::Held => State::Open { until: RetryAt::UNKNOWN.0 },
             Phase::HalfOpen { .. } => State::HalfOpen,
         }
     }

@@ -1,49 +1,72 @@
-//! What a breaker is told: when to trip, for how long, how to come back; and the documents' presets.
+//! What a breaker is told: when to trip, for how long, how to come back.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::trip::Trip;
 use crate::counter::SHARDS_MAX;
 use crate::duration;
+use crate::outcome::Class;
 
 /// Most failures a count rule may ask for: each is remembered by its time, so this is 8 KiB a breaker.
 pub const FAILURES_MAX: u32 = 1_024;
+
+/// Most rules a policy may list; what stands behind them is not looked at.
+pub const RULES_MAX: usize = 8;
+
+/// Names that [`preset`] knows.
+pub const PRESETS: &[&str] = &[
+    "s0-chat",
+    "s0-chat-verbatim",
+    "s1-feed",
+    "s1-feed-verbatim",
+    "s2-links",
+    "s2-links-verbatim",
+    "s3-balancer",
+    "s3-balancer-verbatim",
+    "s4-registry",
+    "s4-registry-verbatim",
+];
+
+/// A document's policy by the name it has in configuration files: one of [`PRESETS`], else none.
+#[must_use]
+pub fn preset(name: &str) -> Option<Policy> {
+    let (document, verbatim) = match name.strip_suffix("-verbatim") {
+        Some(document) => (document, true),
+        None => (name, false),
+    };
+    let policy = match document {
+        "s0-chat" => Policy::s0_chat(),
+        "s1-feed" => Policy::s1_feed(),
+        "s2-links" => Policy::s2_links(),
+        "s3-balancer" => Policy::s3_balancer(),
+        "s4-registry" => Policy::s4_registry(),
+        _ => return None,
+    };
+    Some(if verbatim { policy.verbatim() } else { policy })
+}
 
 /// A breaker's configuration. The default is the chat document's ([`Policy::s0_chat`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Policy {
-    /// How far back the rules look. Count rules are exact; ratio rules may forget up to a tenth of it early.
+    /// How far back the rules look. Count rules are exact; ratio and slow rules may forget up to a tenth of it
+    /// early.
     #[serde(with = "duration")]
     pub window: Duration,
-    /// Any of these trips it.
+    /// Any of these trips it; at most [`RULES_MAX`].
     pub trip: Vec<Trip>,
+    /// Which outcomes are failures. Those left out are neither failure nor success: no rule sees them, and a
+    /// probe that ends so gives its place back.
+    pub count: Vec<Class>,
     /// For how long calls are refused.
     pub open: Open,
     /// How it comes back.
     pub half_open: HalfOpen,
     /// Counters of successes: 4 where all threads call one dependency, 1 where there is a breaker per
-    /// instance.
+    /// instance. Rounded up to a power of two.
     pub shards: u8,
-}
-
-/// A rule to trip by.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "TripKeys", into = "TripKeys")]
-pub enum Trip {
-    /// `{ failures = 5 }`: this many failures in the window.
-    Failures(u32),
-    /// `{ ratio = 0.5, min = 20 }`: failures are this share of the outcomes in the window, of which there are
-    /// at least `min`.
-    Ratio {
-        /// 0 to 1; met when reached.
-        ratio: f64,
-        /// Fewer outcomes prove nothing.
-        min: u32,
-    },
-    /// `{ consecutive = 5 }`: this many failures in the window with no success between them.
-    Consecutive(u32),
 }
 
 /// How long it stays open.
@@ -78,93 +101,17 @@ impl Default for Policy {
 
 impl Default for Open {
     fn default() -> Open {
-        Open::doubling(30)
+        Policy::default().open
     }
 }
 
 impl Default for HalfOpen {
     fn default() -> HalfOpen {
-        HalfOpen { admit: 3, close_after: 1 }
-    }
-}
-
-impl Open {
-    /// Doubles on repeated trips up to four times: enough to spare a callee that is down for long, and short
-    /// enough that nobody waits for minutes after it is back.
-    fn doubling(seconds: u64) -> Open {
-        Open { for_: Duration::from_secs(seconds), growth: 2.0, max: Duration::from_secs(4 * seconds) }
+        Policy::default().half_open
     }
 }
 
 impl Policy {
-    /// Chat (S0), in front of a database: 5 failures in 10 s open for 30 s. 3 probes are admitted as its
-    /// configuration says (its diagram has one), and as in its code the first success closes.
-    #[must_use]
-    pub fn s0_chat() -> Policy {
-        Policy {
-            window: Duration::from_secs(10),
-            trip: vec![Trip::Failures(5)],
-            open: Open::doubling(30),
-            half_open: HalfOpen { admit: 3, close_after: 1 },
-            shards: 4,
-        }
-    }
-
-    /// Feed (S1), in front of the ranking service: as chat, but two successes in a row close it. The
-    /// document's code never counts them; its parameters do.
-    #[must_use]
-    pub fn s1_feed() -> Policy {
-        Policy { half_open: HalfOpen { admit: 3, close_after: 2 }, ..Policy::s0_chat() }
-    }
-
-    /// Links (S2), in front of the shared cache: 5 in a row open for 60 s. The window of 60 s and the single
-    /// probe are ours: the document counts for ever, and lets everyone through when half-open.
-    #[must_use]
-    pub fn s2_links() -> Policy {
-        Policy {
-            window: Duration::from_secs(60),
-            trip: vec![Trip::Consecutive(5)],
-            open: Open::doubling(60),
-            half_open: HalfOpen { admit: 1, close_after: 1 },
-            shards: 4,
-        }
-    }
-
-    /// Balancer (S3), one per backend: half of at least 20 requests failed, in a window of 10 s that the
-    /// document leaves open. 3 of 5 probes close it: the same 50 % rule, where its diagram closes on the
-    /// first.
-    #[must_use]
-    pub fn s3_balancer() -> Policy {
-        Policy {
-            window: Duration::from_secs(10),
-            trip: vec![Trip::Ratio { ratio: 0.5, min: 20 }],
-            open: Open::doubling(30),
-            half_open: HalfOpen { admit: 5, close_after: 3 },
-            shards: 1,
-        }
-    }
-
-    /// Registry client (S4), one per instance. The document says "high failure rate"; a single caller sees so
-    /// little of one instance that 10 requests must do, or 5 failures in a row.
-    #[must_use]
-    pub fn s4_registry() -> Policy {
-        Policy {
-            window: Duration::from_secs(10),
-            trip: vec![Trip::Ratio { ratio: 0.5, min: 10 }, Trip::Consecutive(5)],
-            open: Open::doubling(30),
-            half_open: HalfOpen { admit: 1, close_after: 1 },
-            shards: 1,
-        }
-    }
-
-    /// The same with the document's constant open time.
-    #[must_use]
-    pub fn verbatim(mut self) -> Policy {
-        self.open.growth = 1.0;
-        self.open.max = self.open.for_;
-        self
-    }
-
     /// Everything wrong with it, each with what to write instead; empty when all is well. A breaker built
     /// from a policy that fails this uses the nearest values that work.
     #[must_use]
@@ -176,24 +123,7 @@ impl Policy {
             }
         };
         must(!self.window.is_zero(), "window: use 10s or so; in 0 nothing happens".to_owned());
-        must(!self.trip.is_empty(), "trip: name at least one rule, such as { failures = 5 }".to_owned());
-        for (i, rule) in self.trip.iter().enumerate() {
-            match *rule {
-                Trip::Failures(n) | Trip::Consecutive(n) => {
-                    let advice = format!(
-                        "trip[{i}]: use 1 to {FAILURES_MAX} failures, or a ratio for more; it says {n}"
-                    );
-                    must((1..=FAILURES_MAX).contains(&n), advice);
-                }
-                Trip::Ratio { ratio, min } => {
-                    let advice = format!(
-                        "trip[{i}].ratio: use more than 0 and at most 1, such as 0.5; it says {ratio}"
-                    );
-                    must(ratio > 0.0 && ratio <= 1.0, advice);
-                    must(min >= 1, format!("trip[{i}].min: use 1 or more, such as 20"));
-                }
-            }
-        }
+        self.check_rules(&mut must);
         must(!self.open.for_.is_zero(), "open.for: use 30s or so; 0 never refuses a call".to_owned());
         let growth = self.open.growth;
         must(
@@ -217,18 +147,51 @@ impl Policy {
         wrong
     }
 
+    fn check_rules(&self, must: &mut impl FnMut(bool, String)) {
+        let rules = self.trip.len();
+        must(rules > 0, "trip: use at least one rule, such as { failures = 5 }".to_owned());
+        must(rules <= RULES_MAX, format!("trip: use at most {RULES_MAX} rules; there are {rules}"));
+        for (place, rule) in self.rules().iter().enumerate() {
+            rule.check(place, must);
+        }
+        let of_failures = |rule: &Trip| !matches!(rule, Trip::Slow { .. } | Trip::External);
+        must(
+            !self.count.is_empty() || !self.rules().iter().any(of_failures),
+            "count: use at least one kind of failure, such as \"timeout\"; with none nothing is one"
+                .to_owned(),
+        );
+        let twice =
+            Class::ALL.into_iter().find(|class| self.count.iter().filter(|c| *c == class).count() > 1);
+        if let Some(class) = twice {
+            must(false, format!("count: use each kind once; {:?} stands there twice", class.as_str()));
+        }
+    }
+
+    /// The rules that are looked at.
+    pub(super) fn rules(&self) -> &[Trip] {
+        &self.trip[..self.trip.len().min(RULES_MAX)]
+    }
+
+    /// How long a call takes that is slow, for each of the slow rules.
+    pub(super) fn slow_rules(&self) -> impl Iterator<Item = Duration> {
+        self.rules().iter().filter_map(|rule| match *rule {
+            Trip::Slow { slow, .. } => Some(slow),
+            Trip::Failures(_) | Trip::Consecutive(_) | Trip::Ratio { .. } | Trip::External => None,
+        })
+    }
+
     /// How many failure times must be kept for the count rules.
     pub(super) fn failures_kept(&self) -> usize {
-        let needed = self.trip.iter().map(|rule| match *rule {
+        let needed = self.rules().iter().map(|rule| match *rule {
             Trip::Failures(n) | Trip::Consecutive(n) => n.clamp(1, FAILURES_MAX),
-            Trip::Ratio { .. } => 0,
+            Trip::Ratio { .. } | Trip::Slow { .. } | Trip::External => 0,
         });
         needed.max().unwrap_or(0) as usize
     }
 
     /// Whether outcomes must be kept by time.
-    pub(super) fn has_ratio(&self) -> bool {
-        self.trip.iter().any(|rule| matches!(rule, Trip::Ratio { .. }))
+    pub(super) fn has_shares(&self) -> bool {
+        self.rules().iter().any(|rule| matches!(rule, Trip::Ratio { .. } | Trip::Slow { .. }))
     }
 
     /// Probes in all; never none, for then it could never close.
@@ -249,70 +212,33 @@ impl Policy {
     }
 }
 
-/// A rule as it is written: which keys there are says which rule it is.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TripKeys {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    failures: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    ratio: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    min: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    consecutive: Option<u32>,
-}
-
-impl TryFrom<TripKeys> for Trip {
-    type Error = &'static str;
-
-    fn try_from(keys: TripKeys) -> Result<Trip, &'static str> {
-        match keys {
-            TripKeys { failures: Some(n), ratio: None, min: None, consecutive: None } => {
-                Ok(Trip::Failures(n))
-            }
-            TripKeys { failures: None, ratio: Some(ratio), min: Some(min), consecutive: None } => {
-                Ok(Trip::Ratio { ratio, min })
-            }
-            TripKeys { failures: None, ratio: None, min: None, consecutive: Some(n) } => {
-                Ok(Trip::Consecutive(n))
-            }
-            _ => Err("a trip rule is { failures = 5 }, { consecutive = 5 } or { ratio = 0.5, min = 20 }"),
-        }
-    }
-}
-
-impl From<Trip> for TripKeys {
-    fn from(rule: Trip) -> TripKeys {
-        let none = TripKeys { failures: None, ratio: None, min: None, consecutive: None };
-        match rule {
-            Trip::Failures(n) => TripKeys { failures: Some(n), ..none },
-            Trip::Ratio { ratio, min } => TripKeys { ratio: Some(ratio), min: Some(min), ..none },
-            Trip::Consecutive(n) => TripKeys { consecutive: Some(n), ..none },
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn presets() -> [Policy; 5] {
-        [
-            Policy::s0_chat(),
-            Policy::s1_feed(),
-            Policy::s2_links(),
-            Policy::s3_balancer(),
-            Policy::s4_registry(),
-        ]
+    fn presets() -> impl Iterator<Item = Policy> {
+        PRESETS.iter().map(|name| preset(name).unwrap())
     }
 
     #[test]
     fn every_preset_passes_its_own_check_and_survives_being_written_down() {
-        for policy in presets().into_iter().chain(presets().map(Policy::verbatim)) {
+        for policy in presets() {
             assert_eq!(policy.check(), Vec::<String>::new());
             let text = toml::to_string(&policy).unwrap();
             assert_eq!(toml::from_str::<Policy>(&text).unwrap(), policy, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_finds_its_preset_and_nothing_else_does() {
+        assert_eq!(PRESETS.len(), 10);
+        assert_eq!(preset("s4-registry"), Some(Policy::s4_registry()));
+        assert_eq!(preset("s2-links-verbatim"), Some(Policy::s2_links().verbatim()));
+        for (i, policy) in presets().enumerate() {
+            assert!(presets().skip(i + 1).all(|other| other != policy), "{}", PRESETS[i]);
+        }
+        for name in ["", "s0", "s0-chat-", "-verbatim", "s0-chat-verbatim-verbatim", "s5-chat"] {
+            assert_eq!(preset(name), None, "{name:?}");
         }
     }
 
@@ -321,12 +247,16 @@ mod tests {
         let policy: Policy = toml::from_str(
             "window = '10s'
              trip = [ { ratio = 0.5, min = 10 }, { consecutive = 5 } ]
+             count = ['failed', 'timeout', 'unreachable', 'overloaded']
              open = { for = '30s', growth = 2.0, max = '2m' }
              half_open = { admit = 1, close_after = 1 }
              shards = 1",
         )
         .unwrap();
         assert_eq!(policy, Policy::s4_registry());
+        assert_eq!(toml::from_str::<Policy>("").unwrap(), Policy::s0_chat());
+        let error = toml::from_str::<Policy>("count = ['late']").unwrap_err().to_string();
+        assert!(error.contains("late") && error.contains("timeout"), "{error}");
     }
 
     #[test]
@@ -340,33 +270,42 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_is_two_rules_or_none_is_refused_with_the_right_form() {
-        for rule in
-            ["{}", "{ failures = 5, consecutive = 5 }", "{ ratio = 0.5 }", "{ min = 20 }", "{ failure = 5 }"]
-        {
-            assert!(toml::from_str::<Policy>(&format!("trip = [ {rule} ]")).is_err(), "{rule}");
-        }
-        let error = toml::from_str::<Policy>("trip = [ { ratio = 0.5 } ]").unwrap_err().to_string();
-        assert!(error.contains("{ ratio = 0.5, min = 20 }"), "{error}");
-    }
-
-    #[test]
     fn all_that_is_wrong_is_told_at_once_with_advice() {
+        let slow = Duration::ZERO;
         let policy = Policy {
             window: Duration::ZERO,
             trip: vec![
                 Trip::Failures(0),
                 Trip::Ratio { ratio: 1.5, min: 0 },
                 Trip::Consecutive(FAILURES_MAX + 1),
+                Trip::Slow { slow, ratio: 0.5, min: u32::MAX },
             ],
+            count: vec![Class::Failed, Class::Failed],
             open: Open { for_: Duration::from_secs(30), growth: f64::NAN, max: Duration::from_secs(1) },
             half_open: HalfOpen { admit: 0, close_after: 2 },
             shards: 0,
         };
         let wrong = policy.check();
-        assert_eq!(wrong.len(), 10, "{wrong:#?}");
+        assert_eq!(wrong.len(), 13, "{wrong:#?}");
         assert!(wrong.iter().all(|line| line.contains(": use")), "{wrong:#?}");
         let never = Policy { half_open: HalfOpen { admit: 3, close_after: 4 }, ..Policy::default() };
         assert!(never.check()[0].contains("half_open.admit (3)"));
+    }
+
+    #[test]
+    fn rules_of_failures_need_a_kind_of_failure_and_the_others_do_not() {
+        let none = Policy { count: vec![], ..Policy::default() };
+        assert!(none.check()[0].starts_with("count: use at least one"));
+        let external = Policy { trip: vec![Trip::External], ..none };
+        assert_eq!(external.check(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn more_rules_than_eight_are_refused_and_not_looked_at() {
+        let policy = Policy { trip: vec![Trip::External; RULES_MAX + 1], ..Policy::default() };
+        assert!(policy.check()[0].contains("at most 8 rules; there are 9"));
+        assert_eq!(policy.rules().len(), 8);
+        let none = Policy { trip: vec![], ..Policy::default() };
+        assert!(none.check()[0].starts_with("trip: use at least one rule"));
     }
 }

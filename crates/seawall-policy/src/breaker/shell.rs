@@ -2,13 +2,14 @@
 //! happens.
 //!
 //! A call through a closed breaker costs a load to be admitted and, when it succeeds, two loads and one add
-//! to a counter that is this thread's own. Failures, probes, and the first success in each tenth of the
-//! window take the lock. The shell adds speed and no decisions: single-threaded it equals its core event by
+//! to a counter that is this thread's own. Failures, slow successes where a rule asks for them, probes, and the
+//! first success in each tenth of the window take the lock. The shell adds speed and no decisions: single-threaded it equals its core event by
 //! event, which a property test holds it to.
 
 use std::sync::Arc;
 
 use super::core::{Core, Event, Permit, RetryAt, State, Transition};
+use super::judge::{Judge, Verdict};
 use super::policy::Policy;
 use crate::counter::Counter;
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
@@ -26,6 +27,7 @@ pub struct Breaker {
     bucket_ends: AtomicU64,
     /// Successes while closed, of all time.
     ok: Counter,
+    judge: Judge,
     inner: Mutex<Inner>,
     policy: Arc<Policy>,
 }
@@ -48,6 +50,7 @@ impl Breaker {
             retry_at: AtomicU64::new(0),
             bucket_ends: AtomicU64::new(core.bucket_ends()),
             ok: Counter::new(policy.shards),
+            judge: Judge::new(&policy),
             inner: Mutex::new(Inner { core, collected: 0 }),
             policy,
         }
@@ -61,7 +64,7 @@ impl Breaker {
     pub fn admit(&self, now: Mono) -> Result<Permit, RetryAt> {
         let gate = self.gate.load(Ordering::Acquire);
         if gate & 1 == 1 {
-            return Ok(Permit { generation: (gate >> 1) as u32 });
+            return Ok(Permit { generation: (gate >> 1) as u32, at: now });
         }
         let at = Mono(self.retry_at.load(Ordering::Relaxed));
         if now < at {
@@ -78,17 +81,27 @@ impl Breaker {
         if (gate >> 1) as u32 != permit.generation {
             return None;
         }
-        match (gate & 1, outcome) {
-            (1, Outcome::Success) => {
+        match (gate & 1, self.judge.verdict(outcome, now.0.saturating_sub(permit.at.0))) {
+            (1, Verdict::Success) => {
                 if now.0 >= self.bucket_ends.load(Ordering::Relaxed) {
                     self.turn_bucket(now);
                 }
                 self.ok.add();
                 None
             }
-            (1, Outcome::Abandoned) => None,
+            (1, Verdict::Nothing) => None,
             _ => self.step(now, Event::Report(permit, outcome)).1,
         }
+    }
+
+    /// Holds it open while `bad`, whatever happens, and lets it be tested from the moment that ends. To be told
+    /// again and again, such as after each health check: only a change does something. Changes nothing
+    /// without the rule [`Trip::External`](super::Trip::External) in the policy.
+    pub fn external(&self, bad: bool, now: Mono) -> Option<Transition> {
+        if !self.judge.external {
+            return None;
+        }
+        self.step(now, Event::External(bad)).1
     }
 
     /// What someone who asked now would meet. Takes the lock unless closed.

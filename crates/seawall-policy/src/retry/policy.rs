@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::outcome::Class;
 use crate::{Outcome, Rng, duration};
 
 /// Most tries a policy may ask for. The documents ask for 4 at most.
@@ -72,20 +73,6 @@ pub enum Jitter {
         /// 0 to 1.
         ratio: f64,
     },
-}
-
-/// Kinds of failure, named as in the metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Class {
-    /// It answered that it could not.
-    Failed,
-    /// No answer in time.
-    Timeout,
-    /// No connection, or it broke.
-    Unreachable,
-    /// It said it has too much to do.
-    Overloaded,
 }
 
 /// What to do now.
@@ -184,18 +171,6 @@ impl Jitter {
             Jitter::Additive { ratio } => 1.0 + ratio.clamp(0.0, 1.0) * rng.unit(),
         };
         Duration::try_from_secs_f64(wait.as_secs_f64() * factor).unwrap_or(wait)
-    }
-}
-
-impl Class {
-    fn of(outcome: Outcome) -> Option<Class> {
-        match outcome {
-            Outcome::Failed => Some(Class::Failed),
-            Outcome::Timeout => Some(Class::Timeout),
-            Outcome::Unreachable => Some(Class::Unreachable),
-            Outcome::Overloaded => Some(Class::Overloaded),
-            Outcome::Success | Outcome::Abandoned => None,
-        }
     }
 }
 

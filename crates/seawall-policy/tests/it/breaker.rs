@@ -1,8 +1,12 @@
-//! The breaker's promises, each beginning with a document's number.
+//! The breaker's promises, each beginning with a document's number. The rules that no document has, and what
+//! holds for every policy, are in [`rules`].
+
+mod rules;
 
 use std::time::Duration;
 
-use seawall_policy::breaker::{Breaker, Permit, Policy, RetryAt, State, Trip};
+use seawall_policy::breaker::{self, Breaker, HalfOpen, Permit, Policy, RetryAt, State, Trip};
+use seawall_policy::outcome::Class;
 use seawall_policy::{Mono, Outcome};
 
 const fn at(seconds: u64) -> Mono {
@@ -39,6 +43,7 @@ fn opened(policy: Policy) -> Breaker {
     b
 }
 
+/// All probes there are.
 fn probes(b: &Breaker, now: Mono) -> Vec<Permit> {
     (0..100).map_while(|_| b.admit(now).ok()).collect()
 }
@@ -67,12 +72,51 @@ fn five_failures_in_eleven_seconds_do_not_open() {
 
 #[test]
 fn five_failures_in_ten_seconds_open_however_many_successes_lie_between() {
-    let b = Breaker::new(Policy::s1_feed());
-    for s in 0..5 {
-        (0..1_000).for_each(|_| assert!(call(&b, at(s), Outcome::Success)));
-        fail(&b, [s]);
+    for policy in [Policy::s0_chat(), Policy::s1_feed()] {
+        let b = Breaker::new(policy);
+        for s in 0..5 {
+            (0..1_000).for_each(|_| assert!(call(&b, at(s), Outcome::Success)));
+            fail(&b, [s]);
+        }
+        assert!(!call(&b, at(5), Outcome::Success));
     }
-    assert!(!call(&b, at(5), Outcome::Success));
+}
+
+#[test]
+fn for_the_thirty_seconds_that_chat_is_open_every_call_is_refused_with_the_moment_to_come_back() {
+    let b = opened(Policy::s0_chat());
+    for ms in (4_000..34_000).step_by(100) {
+        assert_eq!(b.admit(at_ms(ms)).unwrap_err(), RetryAt(at(34)));
+    }
+    assert_eq!(b.state(at(34)), State::HalfOpen);
+    assert!(b.admit(at(34)).is_ok());
+}
+
+#[test]
+fn fifth_failure_of_ranking_in_ten_seconds_opens_for_thirty_and_in_eleven_it_does_not() {
+    for (fifth, opens) in [(at_ms(9_999), true), (at(10), false), (at(11), false)] {
+        let b = Breaker::new(Policy::s1_feed());
+        fail(&b, [0, 3, 6, 9]);
+        assert!(call(&b, fifth, Outcome::Timeout));
+        let state =
+            if opens { State::Open { until: fifth + Duration::from_secs(30) } } else { State::Closed };
+        assert_eq!(b.state(fifth), state);
+    }
+}
+
+#[test]
+fn timeouts_and_exceptions_of_ranking_count_and_too_busy_does_not() {
+    for outcome in [Outcome::Timeout, Outcome::Failed, Outcome::Unreachable] {
+        let b = Breaker::new(Policy::s1_feed());
+        (0..5).for_each(|s| assert!(call(&b, at(s), outcome)));
+        assert!(!call(&b, at(5), outcome), "{outcome:?}");
+    }
+    let busy = Breaker::new(Policy::s1_feed());
+    assert!((0..100).all(|_| call(&busy, at(1), Outcome::Overloaded)));
+    // Everywhere else any error counts: the documents' words are "failure", "error" and any throw.
+    for policy in [Policy::s0_chat(), Policy::s2_links(), Policy::s3_balancer(), Policy::s4_registry()] {
+        assert_eq!(policy.count, Class::ALL);
+    }
 }
 
 #[test]
@@ -86,11 +130,31 @@ fn one_success_closes_chat_and_two_close_feed() {
     let chat = opened(Policy::s0_chat());
     assert!(call(&chat, at(34), Outcome::Success));
     assert_eq!(chat.state(at(34)), State::Closed);
+    assert_eq!(Policy::s0_chat().half_open, HalfOpen { admit: 3, close_after: 1 });
     let feed = opened(Policy::s1_feed());
     assert!(call(&feed, at(34), Outcome::Success));
     assert_eq!(feed.state(at(34)), State::HalfOpen);
     assert!(call(&feed, at(35), Outcome::Success));
     assert_eq!(feed.state(at(35)), State::Closed);
+}
+
+#[test]
+fn two_successes_of_ranking_must_be_in_a_row_for_a_failure_between_them_opens_it_again() {
+    let b = opened(Policy::s1_feed());
+    assert!(call(&b, at(34), Outcome::Success));
+    assert!(call(&b, at(35), Outcome::Failed));
+    assert_eq!(b.state(at(35)), State::Open { until: at(35 + 60) });
+    assert!(call(&b, at(95), Outcome::Success));
+    assert_eq!(b.state(at(95)), State::HalfOpen, "counted anew");
+}
+
+#[test]
+fn a_failed_probe_opens_chat_again_for_sixty_seconds_and_verbatim_for_thirty() {
+    for (policy, seconds) in [(Policy::s0_chat(), 60), (Policy::s0_chat().verbatim(), 30)] {
+        let b = opened(policy);
+        assert!(call(&b, at(34), Outcome::Failed));
+        assert_eq!(b.state(at(34)), State::Open { until: at(34 + seconds) });
+    }
 }
 
 #[test]
@@ -101,6 +165,24 @@ fn five_errors_in_a_row_open_the_links_breaker_for_sixty_seconds_and_one_probe_t
     assert!(b.admit(at(64)).is_err());
     b.report(probe, Outcome::Success, at(65));
     assert_eq!(b.state(at(65)), State::Closed);
+    assert_eq!(Policy::s2_links().half_open, HalfOpen { admit: 1, close_after: 1 });
+}
+
+#[test]
+fn the_fifth_error_in_a_row_within_sixty_seconds_opens_links_and_after_sixty_it_does_not() {
+    for (fifth, opens) in [(at_ms(59_999), true), (at(60), false)] {
+        let b = Breaker::new(Policy::s2_links());
+        fail(&b, [0, 15, 30, 45]);
+        assert!(call(&b, fifth, Outcome::Unreachable));
+        assert_eq!(b.state(fifth) != State::Closed, opens);
+    }
+}
+
+#[test]
+fn one_failed_probe_opens_links_again_where_the_document_waits_for_five() {
+    let b = opened(Policy::s2_links().verbatim());
+    assert!(call(&b, at(64), Outcome::Failed));
+    assert_eq!(b.state(at(64)), State::Open { until: at(124) });
 }
 
 #[test]
@@ -145,6 +227,37 @@ fn half_of_twenty_requests_open_the_balancers_breaker_and_nine_of_twenty_do_not(
 }
 
 #[test]
+fn twenty_requests_must_come_together_in_ten_seconds() {
+    for (last, opens) in [(at_ms(9_999), true), (at(10), false)] {
+        let b = Breaker::new(Policy::s3_balancer());
+        fail(&b, [0; 9]);
+        (0..10).for_each(|_| assert!(call(&b, at(5), Outcome::Success)));
+        assert!(call(&b, last, Outcome::Failed));
+        assert_eq!(b.state(last) != State::Closed, opens, "the tenth failure of twenty, at {last:?}");
+    }
+}
+
+#[test]
+fn the_balancers_breaker_sleeps_for_30000_ms() {
+    let b = Breaker::new(Policy::s3_balancer());
+    fail(&b, [1; 20]);
+    assert_eq!(b.admit(at_ms(30_999)).unwrap_err(), RetryAt(at(31)));
+    assert!(b.admit(at(31)).is_ok());
+}
+
+#[test]
+fn one_failed_probe_of_five_opens_the_balancers_breaker_again() {
+    let b = Breaker::new(Policy::s3_balancer());
+    fail(&b, [0; 20]);
+    for (probe, outcome) in
+        probes(&b, at(30)).into_iter().zip([Outcome::Success, Outcome::Success, Outcome::Timeout])
+    {
+        b.report(probe, outcome, at(31));
+    }
+    assert_eq!(b.state(at(31)), State::Open { until: at(91) });
+}
+
+#[test]
 fn an_hour_of_success_does_not_outvote_ten_seconds_of_failure() {
     let b = Breaker::new(Policy::s3_balancer());
     for s in 0..3_600 {
@@ -183,6 +296,36 @@ fn five_of_ten_or_five_in_a_row_open_an_instance_for_the_registrys_clients() {
 }
 
 #[test]
+fn six_of_nine_and_four_of_ten_leave_an_instance_to_the_registrys_clients() {
+    // F a failure, s a success; never five in a row.
+    for (outcomes, opens) in
+        [("FFsFFsFsF", false), ("FFsFFsFsFF", true), ("FsFsFsssFF", true), ("FsFsFssssF", false)]
+    {
+        let b = Breaker::new(Policy::s4_registry());
+        for outcome in outcomes.chars().map(|c| if c == 'F' { Outcome::Failed } else { Outcome::Success }) {
+            assert!(call(&b, at(1), outcome));
+        }
+        assert_eq!(b.state(at(1)) != State::Closed, opens, "{outcomes}");
+    }
+}
+
+#[test]
+fn five_in_a_row_within_ten_seconds_leave_an_instance_out_for_thirty_and_one_test_call_brings_it_back() {
+    let idle = Breaker::new(Policy::s4_registry());
+    fail(&idle, [0, 3, 6, 9, 10]);
+    assert_eq!(idle.state(at(10)), State::Closed, "the first is ten seconds old");
+    let b = Breaker::new(Policy::s4_registry());
+    fail(&b, [0, 3, 6, 9]);
+    assert!(call(&b, at_ms(9_999), Outcome::Failed));
+    assert_eq!(b.admit(at_ms(39_998)).unwrap_err(), RetryAt(at_ms(39_999)));
+    let probe = b.admit(at(40)).unwrap();
+    assert!(b.admit(at(40)).is_err(), "one test call");
+    b.report(probe, Outcome::Success, at(41));
+    assert_eq!(b.state(at(41)), State::Closed);
+    assert_eq!(Policy::s4_registry().half_open, HalfOpen { admit: 1, close_after: 1 });
+}
+
+#[test]
 fn any_failed_probe_opens_it_again_for_twice_as_long_up_to_four_times() {
     let b = opened(Policy::s0_chat());
     let mut open_for = vec![30];
@@ -203,6 +346,45 @@ fn any_failed_probe_opens_it_again_for_twice_as_long_up_to_four_times() {
     let change = b.report(second, Outcome::Failed, at(34)).unwrap();
     assert_eq!(change.from, State::HalfOpen);
     assert_eq!(change.to, State::Open { until: at(34 + 60) });
+}
+
+/// How long it is open when every probe fails, in seconds.
+fn open_times(policy: Policy) -> Vec<u64> {
+    let b = Breaker::new(policy);
+    assert!(!(0..100).all(|_| call(&b, at(0), Outcome::Failed)), "never opens");
+    let mut now = at(0);
+    let time = |_| {
+        let State::Open { until } = b.state(now) else { panic!("not open at {now:?}") };
+        let seconds = (until - now).as_secs();
+        assert!(call(&b, until, Outcome::Failed));
+        now = until;
+        seconds
+    };
+    (0..5).map(time).collect()
+}
+
+#[test]
+fn thirty_and_sixty_seconds_double_up_to_four_times_and_stay_as_they_are_in_verbatim() {
+    for name in breaker::PRESETS {
+        let policy = breaker::preset(name).unwrap();
+        let first = if name.starts_with("s2") { 60 } else { 30 };
+        let times = if name.ends_with("verbatim") {
+            assert_eq!((policy.open.growth, policy.open.max), (1.0, policy.open.for_));
+            [1, 1, 1, 1, 1]
+        } else {
+            assert_eq!((policy.open.growth, policy.open.max), (2.0, 4 * policy.open.for_));
+            [1, 2, 4, 4, 4]
+        };
+        assert_eq!(open_times(policy), times.map(|times| times * first), "{name}");
+    }
+}
+
+#[test]
+fn what_all_threads_call_has_four_counters_and_what_there_is_one_of_per_instance_has_one() {
+    let shared = [Policy::s0_chat(), Policy::s1_feed(), Policy::s2_links()];
+    assert_eq!(shared.map(|policy| policy.shards), [4, 4, 4]);
+    let per_instance = [Policy::s3_balancer(), Policy::s4_registry()];
+    assert_eq!(per_instance.map(|policy| policy.shards), [1, 1]);
 }
 
 #[test]
@@ -307,15 +489,6 @@ fn a_policy_that_fails_its_check_still_makes_a_breaker_that_closes_again() {
     let State::Open { until } = b.state(at(30)) else { panic!("not open") };
     assert!(call(&b, until, Outcome::Success));
     assert_eq!(b.state(until), State::Closed);
-}
-
-#[test]
-fn fifty_thousand_breakers_share_one_policy_and_stay_small() {
-    let policy = std::sync::Arc::new(Policy::s4_registry());
-    let breakers: Vec<Breaker> = (0..4).map(|_| Breaker::new(std::sync::Arc::clone(&policy))).collect();
-    assert_eq!(std::sync::Arc::strong_count(&policy), 1 + breakers.len());
-    // And 160 bytes of buckets, 40 of failure times, one counter of 128: about 30 MiB for 50,000.
-    assert!(size_of::<Breaker>() <= 256, "{}", size_of::<Breaker>());
 }
 
 /// A week of one callee failing for the first minute of every hour, one call a second.

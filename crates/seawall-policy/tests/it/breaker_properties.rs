@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::subsequence;
 use seawall_policy::breaker::{Breaker, Core, Event, HalfOpen, Open, Permit, Policy, RetryAt, State, Trip};
+use seawall_policy::outcome::Class;
 use seawall_policy::{Mono, Outcome};
 
 /// What the documents say, with no thought for cost: every outcome since the last change of state, in a list.
@@ -13,7 +15,7 @@ struct Model {
     policy: Policy,
     state: Naive,
     round: u32,
-    seen: Vec<(Mono, bool)>,
+    seen: Vec<Seen>,
     latest: u64,
     opened_for: Duration,
 }
@@ -21,7 +23,21 @@ struct Model {
 enum Naive {
     Closed(Mono),
     Open(Mono),
-    Half { out: Vec<Mono>, succeeded: u32 },
+    Held,
+    Half { out: u32, succeeded: u32 },
+}
+
+struct Seen {
+    at: Mono,
+    failed: bool,
+    took: Duration,
+}
+
+/// When it was given, and in which round.
+#[derive(Clone, Copy)]
+struct Given {
+    at: Mono,
+    round: u32,
 }
 
 impl Model {
@@ -33,119 +49,170 @@ impl Model {
     fn name(&self) -> &'static str {
         match self.state {
             Naive::Closed(_) => "closed",
-            Naive::Open(_) => "open",
+            Naive::Open(_) | Naive::Held => "open",
             Naive::Half { .. } => "half-open",
         }
     }
 
-    /// The round a permit is good for, if one is given.
-    fn ask(&mut self, now: Mono) -> Option<u32> {
+    fn ask(&mut self, now: Mono) -> Option<Given> {
         let HalfOpen { admit, .. } = self.policy.half_open;
         let renew = match &mut self.state {
-            Naive::Closed(_) => false,
+            Naive::Closed(_) => return Some(Given { at: now, round: self.round }),
+            Naive::Held => return None,
             Naive::Open(until) if now < *until => return None,
             Naive::Open(_) => true,
-            Naive::Half { out, succeeded } if (out.len() as u32) + *succeeded < admit => {
-                out.push(now);
+            Naive::Half { out, succeeded } if *out + *succeeded < admit => {
+                *out += 1;
                 false
             }
             Naive::Half { .. } if now < Mono(self.latest) + self.policy.open.for_ => return None,
             Naive::Half { .. } => true,
         };
-        if !matches!(self.state, Naive::Closed(_)) {
-            self.latest = now.0;
-        }
+        self.latest = now.0;
         if renew {
-            self.state = Naive::Half { out: vec![now], succeeded: 0 };
-            self.round += 1;
+            self.enter(Naive::Half { out: 1, succeeded: 0 });
         }
-        Some(self.round)
+        Some(Given { at: now, round: self.round })
     }
 
-    fn report(&mut self, round: u32, outcome: Outcome, now: Mono) {
-        if round != self.round {
+    fn report(&mut self, given: Given, outcome: Outcome, now: Mono) {
+        let counted = Class::of(outcome).is_some_and(|class| self.policy.count.contains(&class));
+        if given.round != self.round {
             return;
         }
-        match (&mut self.state, outcome) {
-            (Naive::Half { out, succeeded }, Outcome::Success) => {
-                out.pop();
+        let took = now.since(given.at);
+        let slow =
+            self.policy.trip.iter().any(|rule| matches!(rule, Trip::Slow { slow, .. } if took >= *slow));
+        let half_open = matches!(self.state, Naive::Half { .. });
+        match &mut self.state {
+            Naive::Half { out, .. } if !counted && outcome != Outcome::Success => *out -= 1,
+            Naive::Half { .. } if counted || slow => self.open(now, true),
+            Naive::Half { out, succeeded } => {
+                *out -= 1;
                 *succeeded += 1;
                 if *succeeded == self.policy.half_open.close_after {
-                    self.state = Naive::Closed(now);
-                    self.round += 1;
-                    self.seen.clear();
+                    self.enter(Naive::Closed(now));
                 }
             }
-            (Naive::Half { out, .. }, Outcome::Abandoned) => drop(out.pop()),
-            (Naive::Half { .. }, _) => self.open(now, true),
-            (Naive::Closed(since), outcome) if outcome != Outcome::Abandoned => {
+            Naive::Closed(since) if counted || outcome == Outcome::Success => {
                 let repeated = now.since(*since) < self.opened_for;
-                self.seen.push((now, outcome != Outcome::Success));
-                if outcome != Outcome::Success && self.policy.trip.iter().any(|rule| self.met(rule, now)) {
+                self.seen.push(Seen { at: now, failed: counted, took });
+                let asked = |rule: &&Trip| counted || slow && matches!(rule, Trip::Slow { .. });
+                if self.policy.trip.iter().filter(asked).any(|rule| self.met(rule, now)) {
                     self.open(now, repeated);
                 }
             }
-            _ => {}
+            Naive::Closed(_) | Naive::Open(_) | Naive::Held => assert!(!half_open),
+        }
+    }
+
+    fn external(&mut self, bad: bool) {
+        let listens = self.policy.trip.contains(&Trip::External);
+        match (&self.state, bad) {
+            (Naive::Held, true) => {}
+            (Naive::Held, false) => self.enter(Naive::Half { out: 0, succeeded: 0 }),
+            (_, true) if listens => self.enter(Naive::Held),
+            (_, _) => {}
         }
     }
 
     fn open(&mut self, now: Mono, repeated: bool) {
         let Open { for_, growth, max } = self.policy.open;
-        self.opened_for = if repeated { self.opened_for.mul_f64(growth).min(max) } else { for_ };
-        self.state = Naive::Open(now + self.opened_for);
+        let again = repeated && !self.opened_for.is_zero();
+        self.opened_for = if again { self.opened_for.mul_f64(growth).min(max) } else { for_ };
+        self.enter(Naive::Open(now + self.opened_for));
+    }
+
+    fn enter(&mut self, state: Naive) {
+        self.state = state;
         self.round += 1;
+        self.seen.clear();
     }
 
     fn met(&self, rule: &Trip, now: Mono) -> bool {
         let in_window = |at: Mono| now.since(at) < self.policy.window;
-        let failures = self.seen.iter().filter(|(_, failed)| *failed);
+        let bucket = |at: Mono| at.0 / (self.policy.window.as_nanos() as u64 / 10);
+        let recent = || self.seen.iter().filter(|seen| bucket(seen.at) + 10 > bucket(now));
+        let share = |part: usize, ratio, min| {
+            let all = recent().count();
+            all >= min as usize && part as f64 >= ratio * all as f64
+        };
         match *rule {
-            Trip::Failures(n) => failures.filter(|(at, _)| in_window(*at)).count() >= n as usize,
+            Trip::Failures(n) => {
+                self.seen.iter().filter(|seen| seen.failed && in_window(seen.at)).count() >= n as usize
+            }
             Trip::Consecutive(n) => {
-                let row = self.seen.iter().rev().take_while(|(at, failed)| *failed && in_window(*at));
+                let row = self.seen.iter().rev().take_while(|seen| seen.failed && in_window(seen.at));
                 row.count() >= n as usize
             }
-            Trip::Ratio { ratio, min } => {
-                let bucket = |at: Mono| at.0 / (self.policy.window.as_nanos() as u64 / 10);
-                let recent: Vec<_> =
-                    self.seen.iter().filter(|(at, _)| bucket(*at) + 10 > bucket(now)).collect();
-                let failed = recent.iter().filter(|(_, failed)| *failed).count();
-                recent.len() >= min as usize && failed as f64 >= ratio * recent.len() as f64
+            Trip::Ratio { ratio, min } => share(recent().filter(|seen| seen.failed).count(), ratio, min),
+            Trip::Slow { slow, ratio, min } => {
+                share(recent().filter(|seen| seen.took >= slow).count(), ratio, min)
             }
+            Trip::External => false,
         }
     }
 }
 
 fn rule() -> impl Strategy<Value = Trip> {
+    // A share, and a minimum of which one alone is less than that.
+    let share =
+        || (1u32..=10, 1u32..12).prop_map(|(tenths, more)| (f64::from(tenths) / 10.0, 10 / tenths + more));
     prop_oneof![
-        (1u32..6).prop_map(Trip::Failures),
-        (1u32..6).prop_map(Trip::Consecutive),
-        ((1u32..=10).prop_map(|tenths| f64::from(tenths) / 10.0), 1u32..12)
-            .prop_map(|(ratio, min)| Trip::Ratio { ratio, min }),
+        2 => (1u32..6).prop_map(Trip::Failures),
+        2 => (1u32..6).prop_map(Trip::Consecutive),
+        2 => share().prop_map(|(ratio, min)| Trip::Ratio { ratio, min }),
+        3 => (1u64..1_500, share())
+            .prop_map(|(ms, (ratio, min))| Trip::Slow { slow: Duration::from_millis(ms), ratio, min }),
+        1 => Just(Trip::External),
     ]
 }
 
 fn policy() -> impl Strategy<Value = Policy> {
-    (vec(rule(), 1..4), 1u64..20, 1u64..10, 1u32..5, 0u32..5, prop_oneof![Just(1.0), Just(2.0)], 1u8..5)
-        .prop_map(|(trip, window, open, admit, close, growth, shards)| Policy {
+    let half_open =
+        (1u32..5, 0u32..5).prop_map(|(admit, close)| HalfOpen { admit, close_after: 1 + close % admit });
+    let open = (1u64..10, prop_oneof![Just(1.0), Just(2.0)]).prop_map(|(open, growth)| Open {
+        for_: Duration::from_secs(open),
+        growth,
+        max: Duration::from_secs(4 * open),
+    });
+    let count = prop_oneof![Just(Class::ALL.to_vec()), subsequence(Class::ALL.to_vec(), 1..=4)];
+    (vec(rule(), 1..5), count, 1u64..20, open, half_open, 1u8..5).prop_map(
+        |(trip, count, window, open, half_open, shards)| Policy {
             window: Duration::from_secs(window),
             trip,
-            open: Open { for_: Duration::from_secs(open), growth, max: Duration::from_secs(4 * open) },
-            half_open: HalfOpen { admit, close_after: 1 + close % admit },
+            count,
+            open,
+            half_open,
             shards,
-        })
+        },
+    )
 }
 
-/// Ask, or report the n-th permit still out; and how many milliseconds pass before.
-fn history() -> impl Strategy<Value = Vec<(u64, Option<(usize, Outcome)>)>> {
+#[derive(Debug, Clone, Copy)]
+enum Act {
+    Ask,
+    /// The n-th permit still out.
+    Report(usize, Outcome),
+    External(bool),
+}
+
+/// What is done, and how many milliseconds pass before.
+fn history() -> impl Strategy<Value = Vec<(u64, Act)>> {
     let outcome = prop_oneof![
-        4 => Just(Outcome::Success),
-        4 => Just(Outcome::Failed),
-        1 => Just(Outcome::Timeout),
-        1 => Just(Outcome::Abandoned),
+        8 => Just(Outcome::Success),
+        6 => Just(Outcome::Failed),
+        2 => Just(Outcome::Timeout),
+        1 => Just(Outcome::Unreachable),
+        1 => Just(Outcome::Overloaded),
+        2 => Just(Outcome::Abandoned),
     ];
     let passes = prop_oneof![5 => Just(0u64), 4 => 1u64..700, 1 => 700u64..30_000];
-    let act = prop_oneof![Just(None), (0usize..4, outcome).prop_map(Some)];
+    let act = prop_oneof![
+        20 => Just(Act::Ask),
+        20 => (0usize..4, outcome).prop_map(|(which, outcome)| Act::Report(which, outcome)),
+        1 => any::<bool>().prop_map(Act::External),
+    ];
     vec((passes, act), 1..300)
 }
 
@@ -156,29 +223,38 @@ proptest! {
     #[test]
     fn the_core_equals_a_model_that_remembers_everything(policy in policy(), history in history()) {
         let (mut core, mut model) = (Core::new(&policy), Model::new(policy.clone()));
-        let mut out: Vec<(Permit, u32)> = vec![];
+        let mut out: Vec<(Permit, Given)> = vec![];
         let mut now = Mono(0);
         for (passes, act) in history {
             now = now + Duration::from_millis(passes);
-            match act {
-                None => {
-                    let permit = core.step(&policy, now, Event::Ask).0;
-                    let round = model.ask(now);
-                    prop_assert_eq!(permit.is_some(), round.is_some(), "asked at {:?}, {}", now, model.name());
-                    out.extend(permit.zip(round));
+            let before = model.name();
+            let change = match act {
+                Act::Ask => {
+                    let (permit, change) = core.step(&policy, now, Event::Ask);
+                    let given = model.ask(now);
+                    prop_assert_eq!(permit.is_some(), given.is_some(), "asked at {:?}, {}", now, model.name());
+                    out.extend(permit.zip(given));
+                    change
                 }
-                Some((which, outcome)) if which < out.len() => {
-                    let (permit, round) = out.remove(which);
-                    let before = model.name();
-                    let change = core.step(&policy, now, Event::Report(permit, outcome)).1;
-                    model.report(round, outcome, now);
-                    let names = (before != model.name()).then_some((before, model.name()));
-                    prop_assert_eq!(change.map(|c| (c.from.as_str(), c.to.as_str())), names);
+                Act::Report(which, outcome) if which < out.len() => {
+                    let (permit, given) = out.remove(which);
+                    model.report(given, outcome, now);
+                    core.step(&policy, now, Event::Report(permit, outcome)).1
                 }
-                Some(_) => {}
-            }
-            if let Naive::Open(until) = model.state {
-                prop_assert_eq!(core.retry_at(&policy), RetryAt(until));
+                Act::Report(..) => None,
+                Act::External(bad) => {
+                    model.external(bad);
+                    core.step(&policy, now, Event::External(bad)).1
+                }
+            };
+            // An open one that is held from now on is another open one: its time is another.
+            let other = change.filter(|c| c.from.as_str() != c.to.as_str());
+            let names = (before != model.name()).then_some((before, model.name()));
+            prop_assert_eq!(other.map(|c| (c.from.as_str(), c.to.as_str())), names);
+            match model.state {
+                Naive::Open(until) => prop_assert_eq!(core.retry_at(&policy), RetryAt(until)),
+                Naive::Held => prop_assert_eq!(core.retry_at(&policy), RetryAt::UNKNOWN),
+                Naive::Closed(_) | Naive::Half { .. } => {}
             }
         }
     }
@@ -194,7 +270,7 @@ proptest! {
             // Threads read the clock before they get their turn: now and then time runs a little backwards.
             let now = Mono(time.0 - if i % 3 == 0 { back * 1_000_000 } else { 0 });
             match act {
-                None => {
+                Act::Ask => {
                     let (asked, wanted) = (shell.admit(now), core.step(&policy, now, Event::Ask).0);
                     match (asked, wanted) {
                         (Ok(a), Some(b)) => out.push((a, b)),
@@ -202,12 +278,16 @@ proptest! {
                         other => prop_assert!(false, "{:?} at {:?}", other, now),
                     }
                 }
-                Some((which, outcome)) if which < out.len() => {
+                Act::Report(which, outcome) if which < out.len() => {
                     let (a, b) = out.remove(which);
                     let change = core.step(&policy, now, Event::Report(b, outcome)).1;
                     prop_assert_eq!(shell.report(a, outcome, now), change);
                 }
-                Some(_) => {}
+                Act::Report(..) => {}
+                Act::External(bad) => {
+                    let change = core.step(&policy, now, Event::External(bad)).1;
+                    prop_assert_eq!(shell.external(bad, now), change);
+                }
             }
             prop_assert_eq!(shell.state(now), core.state(now));
         }
@@ -215,32 +295,48 @@ proptest! {
 
     #[test]
     fn half_open_never_has_more_probes_out_than_it_admits(
-        policy in policy(),
-        acts in vec((0u64..500, any::<bool>(), any::<bool>()), 1..200),
+        mut policy in policy(),
+        acts in vec((0u64..500, 0u8..10), 1..200),
     ) {
+        policy.trip.push(Trip::External);
         let shell = Breaker::new(policy.clone());
-        let mut now = Mono(0);
-        while shell.state(now) == State::Closed {
-            let permit = shell.admit(now).map_err(|e| TestCaseError::fail(e.to_string()))?;
-            shell.report(permit, Outcome::Failed, now);
-        }
-        now = now + policy.open.for_;
-        let mut out: Vec<Permit> = vec![];
+        let flap = |now| {
+            shell.external(true, now);
+            shell.external(false, now);
+        };
+        flap(Mono(0));
+        let admit = policy.half_open.admit as usize;
+        let (mut now, mut out, mut succeeded) = (Mono(0), Vec::<Permit>::new(), 0);
         let written_off = now + policy.open.for_;
-        for (passes, ask, which) in acts {
+        for (passes, act) in acts {
             now = now + Duration::from_millis(passes);
             if now >= written_off {
                 break;
             }
-            if ask {
-                out.extend(shell.admit(now).ok());
-            } else if let Some(permit) = out.pop() {
-                shell.report(permit, if which { Outcome::Abandoned } else { Outcome::Success }, now);
+            match (act, out.pop()) {
+                // From outside a new round is begun; permits of the last one are void.
+                (0, last) => {
+                    flap(now);
+                    out.extend(last);
+                    for void in out.drain(..) {
+                        prop_assert_eq!(shell.report(void, Outcome::Abandoned, now), None);
+                    }
+                    succeeded = 0;
+                }
+                (1, Some(last)) => {
+                    shell.report(last, Outcome::Success, now);
+                    succeeded += 1;
+                }
+                (2 | 3, Some(last)) => prop_assert_eq!(shell.report(last, Outcome::Abandoned, now), None),
+                (_, last) => {
+                    out.extend(last);
+                    out.extend(shell.admit(now).ok());
+                }
             }
-            if shell.state(now) == State::Closed {
+            if shell.state(now) != State::HalfOpen {
                 break;
             }
-            prop_assert!(out.len() as u32 <= policy.half_open.admit);
+            prop_assert!(out.len() + succeeded <= admit, "{} out, {} succeeded of {}", out.len(), succeeded, admit);
         }
     }
 }

@@ -3,5 +3,6 @@
 
 mod breaker;
 mod breaker_properties;
+mod memory;
 mod placement;
 mod retry;
