@@ -25,6 +25,7 @@ pub mod lease;
 pub mod outcome;
 pub mod placement;
 pub mod probe;
+pub mod quantile;
 pub mod restart;
 pub mod retry;
 pub mod rng;

@@ -1,18 +1,20 @@
-//! What to retry and how long to wait; and the documents' presets.
+//! What to retry, and how long to wait.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::attempt::Attempt;
 pub use crate::outcome::Class;
 use crate::{Outcome, Rng, duration};
 
 /// Most tries a policy may ask for. The documents ask for 4 at most.
 pub const ATTEMPTS_MAX: u32 = 10;
 
-/// What one withdrawal from the budget costs.
-const COST: u32 = 1;
-/// And when the callee said that it is too busy.
+/// What a retry or a hedge costs the budget.
+pub const COST: u32 = 1;
+/// And a retry after the callee said that it is too busy: on top of the try itself, it keeps busy whoever is
+/// left.
 const COST_OVERLOADED: u32 = 2;
 
 /// A retry configuration. The default: three tries, 100 ms doubling to 5 s with full jitter, after anything
@@ -36,6 +38,9 @@ pub struct Policy {
     pub within: Duration,
     /// Each try's time-out is this many times the one before.
     pub timeout_growth: f64,
+    /// Whether to retry also while serving what is itself a retry: then tries multiply from layer to layer.
+    /// See [`Policy::retries_below`].
+    pub below_a_retry: bool,
 }
 
 /// Waits between tries: a schedule, or else exponential.
@@ -73,6 +78,25 @@ pub enum Jitter {
         /// 0 to 1.
         ratio: f64,
     },
+}
+
+/// A try that has ended, as the decision about the next one needs it.
+#[derive(Debug, Clone, Copy)]
+pub struct Tried {
+    /// Which it was, from 1.
+    pub attempt: u32,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The call may safely happen twice, by its nature or by an idempotency key.
+    pub idempotent: bool,
+    /// Since the first try began.
+    pub elapsed: Duration,
+    /// Before the answer is of no use; [`Duration::MAX`] without a deadline.
+    pub deadline_left: Duration,
+    /// How long the callee asked to be left alone (`Retry-After`). The next try begins later than that, or,
+    /// if nobody would wait so long, not at all. `None` when the next try goes to a callee that it does not
+    /// hold for.
+    pub retry_after: Option<Duration>,
 }
 
 /// What to do now.
@@ -135,24 +159,25 @@ impl Default for Policy {
             idempotent_only: true,
             within: Duration::from_secs(10),
             timeout_growth: 1.0,
+            below_a_retry: false,
         }
     }
 }
 
 impl Default for Backoff {
     fn default() -> Backoff {
-        Backoff::doubling(100, 5_000)
+        Backoff {
+            schedule: Vec::new(),
+            base: Duration::from_millis(100),
+            factor: 2.0,
+            max: Duration::from_secs(5),
+        }
     }
 }
 
 impl Backoff {
-    fn doubling(base_ms: u64, max_ms: u64) -> Backoff {
-        let [base, max] = [base_ms, max_ms].map(Duration::from_millis);
-        Backoff { schedule: Vec::new(), base, factor: 2.0, max }
-    }
-
     /// The wait after `attempt` tries, from 1, before jitter.
-    fn wait(&self, attempt: u32) -> Duration {
+    pub(super) fn wait(&self, attempt: u32) -> Duration {
         let retry = attempt.max(1) - 1;
         if let Some(last) = self.schedule.last() {
             return *self.schedule.get(retry as usize).unwrap_or(last);
@@ -175,99 +200,6 @@ impl Jitter {
 }
 
 impl Policy {
-    /// Feed (S1), reads from the graph: 3 retries from 10 ms, at most 100 (which 10 + 20 + 40 never reaches).
-    #[must_use]
-    pub fn s1_read() -> Policy {
-        Policy {
-            attempts: 4,
-            backoff: Backoff::doubling(10, 100),
-            on: vec![Class::Timeout, Class::Unreachable, Class::Overloaded],
-            ..Policy::default()
-        }
-    }
-
-    /// Feed (S1), writing a post: 2 retries from 50 ms, and only with an idempotency key.
-    #[must_use]
-    pub fn s1_write() -> Policy {
-        Policy {
-            attempts: 3,
-            backoff: Backoff::doubling(50, 200),
-            on: vec![Class::Timeout, Class::Unreachable],
-            ..Policy::default()
-        }
-    }
-
-    /// Balancer (S3), 502, 503 and 504 from a backend: 2 retries from 100 ms, at most 5 s, idempotent only.
-    #[must_use]
-    pub fn s3_request() -> Policy {
-        Policy { on: vec![Class::Failed, Class::Overloaded], ..Policy::default() }
-    }
-
-    /// Balancer (S3), connection refused: 3 retries at once. Also for what must not happen twice, so ask it
-    /// only while nothing has been sent.
-    #[must_use]
-    pub fn s3_connect() -> Policy {
-        Policy {
-            attempts: 4,
-            backoff: Backoff::doubling(0, 0),
-            on: vec![Class::Unreachable],
-            idempotent_only: false,
-            ..Policy::default()
-        }
-    }
-
-    /// Balancer (S3), no answer in time: one retry with a longer time-out. "Increase" is half as much again;
-    /// 2 tries then fit into 2.5 time-outs.
-    #[must_use]
-    pub fn s3_timeout() -> Policy {
-        Policy {
-            attempts: 2,
-            backoff: Backoff::doubling(0, 0),
-            on: vec![Class::Timeout],
-            timeout_growth: 1.5,
-            ..Policy::default()
-        }
-    }
-
-    /// Registry client (S4): 3 tries. The document's loop runs four times over three waits and sleeps after
-    /// the last; with three tries its third wait, 2 s, is used by nobody who does not ask for a fourth.
-    #[must_use]
-    pub fn s4_discovery() -> Policy {
-        Policy {
-            attempts: 3,
-            backoff: Backoff {
-                schedule: [100, 500, 2_000].map(Duration::from_millis).into(),
-                ..Backoff::default()
-            },
-            on: vec![Class::Unreachable, Class::Timeout],
-            ..Policy::default()
-        }
-    }
-
-    /// [`Policy::s1_read`] with the document's jitter, ±20 %.
-    #[must_use]
-    pub fn s1_read_verbatim() -> Policy {
-        Policy { jitter: Jitter::Symmetric { ratio: 0.2 }, ..Policy::s1_read() }
-    }
-
-    /// [`Policy::s1_write`] with the document's jitter, ±20 %.
-    #[must_use]
-    pub fn s1_write_verbatim() -> Policy {
-        Policy { jitter: Jitter::Symmetric { ratio: 0.2 }, ..Policy::s1_write() }
-    }
-
-    /// [`Policy::s3_request`] with the document's jitter, up to 10 % more.
-    #[must_use]
-    pub fn s3_request_verbatim() -> Policy {
-        Policy { jitter: Jitter::Additive { ratio: 0.1 }, ..Policy::s3_request() }
-    }
-
-    /// [`Policy::s4_discovery`] without jitter, as the document has it.
-    #[must_use]
-    pub fn s4_discovery_verbatim() -> Policy {
-        Policy { jitter: Jitter::None, ..Policy::s4_discovery() }
-    }
-
     /// What to do after `attempt` tries (from 1), of which the last ended with `outcome`, `elapsed` after the
     /// first began and `deadline_left` before the answer is of no use ([`Duration::MAX`] without a deadline).
     ///
@@ -282,24 +214,47 @@ impl Policy {
         deadline_left: Duration,
         rng: &mut Rng,
     ) -> Next {
-        let Some(class) = Class::of(outcome) else { return Next::Stop(Reason::Done) };
+        let tried = Tried { attempt, outcome, idempotent, elapsed, deadline_left, retry_after: None };
+        self.next_after(&tried, rng)
+    }
+
+    /// What to do now that a try has ended.
+    #[must_use]
+    pub fn next_after(&self, tried: &Tried, rng: &mut Rng) -> Next {
+        let Some(class) = Class::of(tried.outcome) else { return Next::Stop(Reason::Done) };
         if !self.on.contains(&class) {
             return Next::Stop(Reason::Class);
         }
-        if self.idempotent_only && !idempotent {
+        if self.idempotent_only && !tried.idempotent {
             return Next::Stop(Reason::NotIdempotent);
         }
-        if attempt >= self.attempts.min(ATTEMPTS_MAX) {
+        if tried.attempt >= self.amplification() {
             return Next::Stop(Reason::Attempts);
         }
-        let after = self.jitter.spread(self.backoff.wait(attempt), rng);
-        if after >= deadline_left || elapsed.saturating_add(after) >= self.within {
+        let wait = self.jitter.spread(self.backoff.wait(tried.attempt), rng);
+        // Added, for all who were told the same second would otherwise return in it together.
+        let after = tried.retry_after.unwrap_or(Duration::ZERO).saturating_add(wait);
+        if after >= tried.deadline_left || tried.elapsed.saturating_add(after) >= self.within {
             return Next::Stop(Reason::Deadline);
         }
         match class {
             Class::Overloaded => Next::Elsewhere { after, cost: COST_OVERLOADED },
             Class::Failed | Class::Timeout | Class::Unreachable => Next::Again { after, cost: COST },
         }
+    }
+
+    /// Whether a request that arrived as `serving` may be retried towards this policy's callee. Not if it
+    /// is a retry already, unless `below_a_retry`: whoever sent it tries again by itself.
+    #[must_use]
+    pub fn retries_below(&self, serving: Attempt) -> bool {
+        self.below_a_retry || !serving.is_retry()
+    }
+
+    /// Calls that one call becomes at worst. How layers multiply is told by
+    /// [`amplification`](super::amplification()).
+    #[must_use]
+    pub fn amplification(&self) -> u32 {
+        self.attempts.clamp(1, ATTEMPTS_MAX)
     }
 
     /// The time-out of try `attempt` (from 1) when the first one's is `first`. Still to be cut at the
@@ -318,8 +273,16 @@ impl Policy {
             wrong.push(format!("attempts: use 1 (no retry) to {ATTEMPTS_MAX}; it says {}", self.attempts));
         }
         let Backoff { schedule, base, factor, max } = &self.backoff;
+        let waits_max = ATTEMPTS_MAX as usize - 1;
+        if schedule.len() > waits_max {
+            let says = schedule.len();
+            wrong.push(format!(
+                "backoff.schedule: use at most {waits_max} waits, as many as can be retries; it says {says}"
+            ));
+        }
         if schedule.is_empty() && max < base {
-            wrong.push(format!("backoff.max: use at least backoff.base ({})", duration::format(*base)));
+            let [base, max] = [*base, *max].map(duration::format);
+            wrong.push(format!("backoff.max: use at least backoff.base, {base}; it says {max}"));
         }
         if !(1.0..=10.0).contains(factor) {
             wrong.push(format!("backoff.factor: use 1 (constant) to 10; it says {factor}"));
@@ -330,7 +293,8 @@ impl Policy {
             wrong.push(format!("jitter.ratio: use 0 to 1, or kind = \"full\"; it says {ratio}"));
         }
         if self.attempts > 1 && self.on.is_empty() {
-            wrong.push("on: name what to retry, such as \"timeout\", or use attempts = 1".to_owned());
+            wrong
+                .push("on: use what to retry, such as [\"timeout\"], or attempts = 1; it says []".to_owned());
         }
         let waits: Duration = (1..self.attempts.min(ATTEMPTS_MAX))
             .map(|n| self.backoff.wait(n))
@@ -338,7 +302,7 @@ impl Policy {
         if waits >= self.within {
             let [waits, within] = [waits, self.within].map(duration::format);
             wrong.push(format!(
-                "within: use more than the waits together ({waits}); at {within} the last try never comes"
+                "within: use more than the waits together, {waits}; it says {within}: no last try"
             ));
         }
         if !(1.0..=10.0).contains(&self.timeout_growth) {

@@ -3,6 +3,8 @@
 
 mod breaker;
 mod breaker_properties;
+mod budget;
+mod hedge;
 mod memory;
 mod placement;
 mod retry;

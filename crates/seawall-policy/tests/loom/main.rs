@@ -3,4 +3,5 @@
 #![cfg(loom)]
 
 mod breaker;
+mod budget;
 mod inflight;
