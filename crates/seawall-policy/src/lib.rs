@@ -21,6 +21,7 @@ mod counter;
 pub mod deadline;
 pub mod duration;
 pub mod inflight;
+pub mod ladder;
 pub mod lease;
 pub mod outcome;
 pub mod placement;
@@ -29,6 +30,7 @@ pub mod quantile;
 pub mod restart;
 pub mod retry;
 pub mod rng;
+pub mod signal;
 mod sync;
 pub mod time;
 

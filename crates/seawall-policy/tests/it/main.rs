@@ -5,6 +5,8 @@ mod breaker;
 mod breaker_properties;
 mod budget;
 mod hedge;
+mod ladder;
 mod memory;
 mod placement;
 mod retry;
+mod signal;
