@@ -9,7 +9,8 @@
 //!
 //! ## What it does not do
 //!
-//! It does not pick an instance and does not judge them: balancing and breakers belong to the caller.
+//! It does not pick an instance and does not judge them: that is a [`Pool`]'s, or a balancer's. The registries
+//! themselves are in such a pool, so that all watches of this process stop asking one that does not answer.
 
 mod cache;
 mod register;
@@ -24,10 +25,11 @@ use std::time::Duration;
 
 use seawall_net::client::Client;
 use seawall_net::host::Host;
-use seawall_policy::Wall;
+use seawall_policy::{Wall, breaker};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use crate::pool::Pool;
 use cache::Kept;
 pub use register::Registration;
 
@@ -156,6 +158,8 @@ struct Inner {
     settings: Settings,
     host: Host,
     client: Client,
+    /// The registries.
+    registries: Pool,
     watched: Mutex<HashMap<String, watch::Receiver<Snapshot>>>,
 }
 
@@ -164,7 +168,10 @@ impl Discovery {
     #[must_use]
     pub fn start(settings: Settings, host: &Host) -> Discovery {
         let client = Client::new(host.clock.clone(), host.tasks.clone());
-        Discovery(Arc::new(Inner { settings, host: host.clone(), client, watched: Mutex::default() }))
+        let registries = Pool::new(breaker::Policy::s4_registry());
+        registries.set(settings.config.registry.iter().copied());
+        let (host, watched) = (host.clone(), Mutex::default());
+        Discovery(Arc::new(Inner { settings, host, client, registries, watched }))
     }
 
     /// The instances of `service`, kept up to date. Callers asking for the same service share one watch.

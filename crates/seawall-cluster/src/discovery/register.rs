@@ -131,7 +131,9 @@ impl Discovery {
     /// One call to the registry whose turn it is.
     async fn put(&self, turn: usize, path: &str, body: Bytes) -> Result<StatusCode, String> {
         let settings = &self.0.settings;
-        let registry = settings.config.registry[turn % settings.config.registry.len()];
+        let chosen = self.0.registries.in_turn(turn, self.0.host.clock.now());
+        let chosen = chosen.ok_or("no registry is configured")?;
+        let registry = chosen.addr();
         let mut request = Request::builder()
             .method(Method::PUT)
             .uri(path)
@@ -141,8 +143,8 @@ impl Discovery {
             request = request.header(http::header::AUTHORIZATION, format!("Bearer {token}"));
         }
         let request = request.body(body).map_err(|e| e.to_string())?;
-        let answer =
-            self.0.client.call(registry, request, PATIENCE, BODY_MAX).await.map_err(|e| chain(&e))?;
-        Ok(answer.status())
+        let answer = self.0.client.call(registry, request, PATIENCE, BODY_MAX).await;
+        self.judge(chosen, answer.as_ref().is_ok_and(|answer| !answer.status().is_server_error()));
+        Ok(answer.map_err(|e| chain(&e))?.status())
     }
 }

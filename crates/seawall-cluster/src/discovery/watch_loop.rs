@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::cache::{self, Kept};
 use super::{Discovery, Freshness, Instance, Snapshot, wire};
+use crate::pool::Chosen;
 
 /// How long the registry may hold a question open; it adds up to a sixteenth of its own.
 const WAIT: Duration = Duration::from_secs(60);
@@ -43,18 +44,20 @@ impl Discovery {
         if known.is_some() {
             self.fall_back(&service, known.as_ref(), &out);
         }
-        let registries = &self.0.settings.config.registry;
+        let registries = self.0.settings.config.registry.len();
         let mut index = 0;
         let mut failures: u32 = 0;
         // The registry that answers is the one to stay with; the next one is asked after a failure only.
         let mut turn: usize = 0;
         let mut rng = Rng::new(self.0.host.seed ^ xor_of(&service));
         loop {
-            let registry = registries[turn % registries.len()];
+            let Some(chosen) = self.0.registries.in_turn(turn, self.0.host.clock.now()) else { return };
+            let registry = chosen.addr();
             let asked = tokio::select! {
                 asked = self.ask(registry, &service, index) => asked,
                 _ = tasks.stopping() => return,
             };
+            self.judge(chosen, asked.is_ok());
             let pause = match asked {
                 Ok(answer) => {
                     if failures > 0 {
@@ -74,7 +77,7 @@ impl Discovery {
                         tracing::warn!(service, %registry, why, "registry unreachable, going on with what is known");
                     }
                     // One of several that is gone is no reason to doubt what was heard a moment ago.
-                    if failures as usize >= registries.len() {
+                    if failures as usize >= registries {
                         self.fall_back(&service, known.as_ref(), &out);
                     }
                     back_off(failures, &mut rng)
@@ -172,6 +175,18 @@ impl Discovery {
             .unwrap_or(0);
         let instances = wire::instances(answer.body()).map_err(|e| e.to_string())?;
         Ok(Answer { index, instances })
+    }
+}
+
+impl Discovery {
+    /// Tells a registry's breaker how a call went.
+    pub(super) fn judge(&self, chosen: Chosen, answered: bool) {
+        let registry = chosen.addr();
+        let outcome = if answered { Outcome::Success } else { Outcome::Failed };
+        if let Some(change) = chosen.report(outcome, self.0.host.clock.now()) {
+            let (from, to) = (change.from.as_str(), change.to.as_str());
+            tracing::info!(%registry, from, to, "breaker changed state");
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -122,4 +123,32 @@ async fn an_instance_leaves_the_registry_that_knows_it() {
     alive.was_asked("/v1/agent/check/pass/").await;
     tasks.stop(Duration::from_secs(1));
     alive.was_asked("/v1/agent/service/deregister/").await;
+}
+
+/// Accepts and hangs up, and counts.
+fn broken() -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (addr, calls) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+    let count = calls.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            count.fetch_add(1, Ordering::Relaxed);
+            drop(stream);
+        }
+    });
+    (addr, calls)
+}
+
+#[tokio::test]
+async fn a_registry_that_failed_five_times_in_a_row_is_left_alone_by_all_watches() {
+    let ((broken, calls), living) = (broken(), Registry::start());
+    let cache = tempfile::tempdir().unwrap();
+    let (discovery, _tasks) = client(vec![broken, living.addr], cache.path());
+    let mut watches = Vec::new();
+    for service in 0..12 {
+        watches.push(discovery.watch(&format!("s{service}")));
+        living.was_asked(&format!("/s{service}?")).await;
+    }
+    let calls = calls.load(Ordering::Relaxed);
+    assert_eq!(calls, 5, "each watch asked the first registry until its breaker opened");
 }
