@@ -201,16 +201,18 @@ impl Core {
     }
 
     fn external(&mut self, now: Mono, bad: bool) {
+        if !self.judge.external {
+            return;
+        }
         match (self.phase, bad) {
-            (Phase::Closed { .. } | Phase::Open { .. } | Phase::HalfOpen { .. }, true)
-                if self.judge.external =>
-            {
+            (Phase::Closed { .. } | Phase::Open { .. } | Phase::HalfOpen { .. }, true) => {
                 self.enter(Phase::Held);
             }
             // To be tested, not closed: that someone outside is content again is no call that went well.
             (Phase::Held, false) => self.enter(Phase::HalfOpen { taken: 0, succeeded: 0, latest: now }),
-            // As it was, or by a policy that does not listen.
-            (_, _) => {}
+            // As it was.
+            (Phase::Held, true)
+            | (Phase::Closed { .. } | Phase::Open { .. } | Phase::HalfOpen { .. }, false) => {}
         }
     }
 

@@ -93,7 +93,7 @@ fn explain_rule(rule: &Trip, window: Duration) -> Vec<String> {
         ],
         Trip::Slow { slow, ratio, min } => vec![
             format!(
-                "It opens when {} % of at least {min} outcomes within {within} took {} or longer, successes too.",
+                "It opens when {} % of at least {min} outcomes within {within} took {} or longer, good or bad.",
                 percent(ratio),
                 time(slow)
             ),
@@ -115,8 +115,8 @@ fn explain_open(open: &Open) -> Vec<String> {
     vec![
         format!("{refused} the first time."),
         format!(
-            "When it opens again before it was closed for as long as it had been open, that time is {} times as \
-             long as the last, up to {max}.",
+            "When it opens again before it was closed for as long as it had been open, that time is {} times \
+             as long as the last, up to {max}.",
             number(open.growth)
         ),
     ]
@@ -181,12 +181,13 @@ mod tests {
         assert_eq!(
             Policy::s0_chat().explain(),
             [
-                "These ends of a call are failures: failed (it answered that it could not), timeout (no answer \
-                 in time), unreachable (no connection, or it broke), overloaded (it said it has too much to do).",
+                "These ends of a call are failures: failed (it answered that it could not), timeout (no \
+                 answer in time), unreachable (no connection, or it broke), overloaded (it said it has too \
+                 much to do).",
                 "It opens after 5 failures within 10 s: at 1,000 calls a second that is 0.05 % of them.",
                 "While it is open every call is refused at once, for 30 s the first time.",
-                "When it opens again before it was closed for as long as it had been open, that time is 2 times \
-                 as long as the last, up to 2 min.",
+                "When it opens again before it was closed for as long as it had been open, that time is 2 \
+                 times as long as the last, up to 2 min.",
                 "After that time it is half-open: of those who ask it lets 3 call, and refuses the others.",
                 "The first of these calls that succeeds closes it, and everyone may call again.",
                 "Any of them that fails opens it again.",
@@ -237,9 +238,10 @@ mod tests {
             told[..4],
             [
                 "No end of a call is a failure.",
-                "It opens when 25 % of at least 20 outcomes within 1 min took 200 ms or longer, successes too.",
+                "It opens when 25 % of at least 20 outcomes within 1 min took 200 ms or longer, good or bad.",
                 "With fewer than 20 calls a minute this rule never has 20 outcomes in 1 min.",
-                "It is open for as long as a health check or an operator holds it open, and half-open after that.",
+                "It is open for as long as a health check or an operator holds it open, and half-open \
+                 after that.",
             ]
         );
         assert!(told.contains(&"One that takes 200 ms or longer counts as failed.".to_owned()), "{told:#?}");

@@ -46,8 +46,8 @@
 //! (one per change of state) it was issued in: the success of a call begun before the trip says nothing about
 //! recovery and is ignored.
 //!
-//! Where there is a slow rule, a slow probe counts as failed (as in resilience4j): what was opened for being
-//! slow must not be closed by an answer that is.
+//! Where there is a slow rule, a slow probe counts as failed (resilience4j judges its probes by it too): what
+//! was opened for being slow must not be closed by an answer that is.
 //!
 //! ## Hold the permit in a guard
 //!

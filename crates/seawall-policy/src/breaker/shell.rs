@@ -2,9 +2,9 @@
 //! happens.
 //!
 //! A call through a closed breaker costs a load to be admitted and, when it succeeds, two loads and one add
-//! to a counter that is this thread's own. Failures, slow successes where a rule asks for them, probes, and the
-//! first success in each tenth of the window take the lock. The shell adds speed and no decisions: single-threaded it equals its core event by
-//! event, which a property test holds it to.
+//! to a counter that is this thread's own. Failures, slow successes where a rule asks for them, probes, and
+//! the first success in each tenth of the window take the lock. The shell adds speed and no decisions:
+//! single-threaded it equals its core event by event, which a property test holds it to.
 
 use std::sync::Arc;
 
@@ -94,8 +94,8 @@ impl Breaker {
         }
     }
 
-    /// Holds it open while `bad`, whatever happens, and lets it be tested from the moment that ends. To be told
-    /// again and again, such as after each health check: only a change does something. Changes nothing
+    /// Holds it open while `bad`, whatever happens, and lets it be tested from the moment that ends. May be
+    /// told again and again, such as after each health check: only a change does something. Changes nothing
     /// without the rule [`Trip::External`](super::Trip::External) in the policy.
     pub fn external(&self, bad: bool, now: Mono) -> Option<Transition> {
         if !self.judge.external {
@@ -154,8 +154,8 @@ impl Breaker {
         self.publish(&inner.core);
     }
 
-    /// Tells the core of the successes since it was last told. One that was still being counted while the breaker
-    /// tripped is forgotten with the rest when it closes again.
+    /// Tells the core of the successes since it was last told. One that was still being counted while the
+    /// breaker tripped is forgotten with the rest when it closes again.
     fn collect(&self, inner: &mut Inner) {
         let sum = self.ok.sum();
         inner.core.credit(sum.wrapping_sub(inner.collected));

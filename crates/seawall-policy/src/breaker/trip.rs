@@ -73,15 +73,13 @@ fn check_share(place: usize, ratio: f64, min: u32, what: &str, must: &mut impl F
     must(
         min >= least,
         format!(
-            "trip[{place}].min: use {least} or more, such as {}; of {min} outcomes a single {what} would trip it",
+            "trip[{place}].min: use {least} or more, such as {}; of {min} outcomes a single {what} would do",
             10 * least
         ),
     );
     must(
         min <= OUTCOMES_MAX,
-        format!(
-            "trip[{place}].min: use at most {OUTCOMES_MAX}, such as 20; it says {min}, which never come together"
-        ),
+        format!("trip[{place}].min: use at most {OUTCOMES_MAX}, such as 20; {min} never come together"),
     );
 }
 

@@ -336,7 +336,7 @@ proptest! {
             if shell.state(now) != State::HalfOpen {
                 break;
             }
-            prop_assert!(out.len() + succeeded <= admit, "{} out, {} succeeded of {}", out.len(), succeeded, admit);
+            prop_assert!(out.len() + succeeded <= admit, "{out:?} and {succeeded} of {admit}");
         }
     }
 }
