@@ -16,6 +16,7 @@
 //! | Where does this key live? | [`placement`] |
 //! | When is it started again? | [`restart`] |
 
+pub mod adaptive;
 pub mod breaker;
 mod counter;
 pub mod deadline;
@@ -27,6 +28,7 @@ pub mod outcome;
 pub mod placement;
 pub mod probe;
 pub mod quantile;
+pub mod rate;
 pub mod restart;
 pub mod retry;
 pub mod rng;

@@ -1,12 +1,15 @@
 //! The policies from outside: the documents' numbers as sentences, and properties over random histories.
 #![cfg(not(loom))]
 
+mod adaptive;
 mod breaker;
 mod breaker_properties;
 mod budget;
 mod hedge;
 mod ladder;
+mod limits;
 mod memory;
 mod placement;
+mod rate;
 mod retry;
 mod signal;

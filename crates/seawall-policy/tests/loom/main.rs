@@ -2,6 +2,8 @@
 //! `RUSTFLAGS="--cfg loom" cargo test -p seawall-policy --test loom --release --target-dir target/loom`.
 #![cfg(loom)]
 
+mod adaptive;
 mod breaker;
 mod budget;
 mod inflight;
+mod rate;
