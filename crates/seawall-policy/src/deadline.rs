@@ -16,6 +16,9 @@ use crate::Mono;
 /// The header that carries the milliseconds left.
 pub const HEADER: &str = "x-seawall-deadline-ms";
 
+/// The header in which gRPC carries the time left: up to eight digits and a unit, `250m` for 250 ms.
+pub const GRPC_HEADER: &str = "grpc-timeout";
+
 /// The longest deadline a header may ask for: one hour. Nobody waits longer for an answer, and a caller who
 /// sends more has most likely sent a time of day.
 pub const REMAINING_MS_MAX: u64 = 3_600_000;
@@ -34,6 +37,9 @@ pub enum ParseError {
     /// Not a plain decimal number.
     #[error("{HEADER} must be the whole milliseconds left, such as 250")]
     NotANumber,
+    /// Not what gRPC specifies.
+    #[error("{GRPC_HEADER} must be one to eight digits and a unit of H, M, S, m, u or n, such as 250m")]
+    NotGrpc,
     /// More than [`REMAINING_MS_MAX`].
     #[error("{HEADER} must be at most {REMAINING_MS_MAX} (one hour); it is the time left, not a time of day")]
     TooLong,
@@ -59,6 +65,33 @@ impl Deadline {
             Ok(ms) if ms <= REMAINING_MS_MAX => Ok(Deadline::after(now, Duration::from_millis(ms))),
             _ => Err(ParseError::TooLong),
         }
+    }
+
+    /// Reads `grpc-timeout` as it arrives at `now`. gRPC allows 11,000 years; more than an hour means an hour here,
+    /// for that header is written by stock clients that cannot know our limit.
+    ///
+    /// # Errors
+    /// When it is not one to eight digits and one of gRPC's units.
+    pub fn parse_grpc(value: &str, now: Mono) -> Result<Deadline, ParseError> {
+        const DIGITS_MAX: usize = 8;
+        let value = value.trim();
+        let (digits, unit) =
+            value.split_at_checked(value.len().saturating_sub(1)).ok_or(ParseError::NotGrpc)?;
+        if digits.is_empty() || digits.len() > DIGITS_MAX || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(ParseError::NotGrpc);
+        }
+        let unit_ns: u64 = match unit {
+            "H" => 3_600_000_000_000,
+            "M" => 60_000_000_000,
+            "S" => 1_000_000_000,
+            "m" => 1_000_000,
+            "u" => 1_000,
+            "n" => 1,
+            _ => return Err(ParseError::NotGrpc),
+        };
+        let count: u64 = digits.parse().map_err(|_| ParseError::NotGrpc)?;
+        let left = Duration::from_nanos(count.saturating_mul(unit_ns));
+        Ok(Deadline::after(now, left.min(Duration::from_millis(REMAINING_MS_MAX))))
     }
 
     /// The header's value when sent at `now`: whole milliseconds left, rounded down and at most an hour, so
@@ -122,6 +155,36 @@ mod tests {
     fn only_a_plain_number_is_read() {
         for value in ["", " ", "-1", "+5", "1.5", "250ms", "0x10"] {
             assert_eq!(Deadline::parse(value, SECOND), Err(ParseError::NotANumber), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_grpc_timeout_is_read_in_each_of_its_units() {
+        for (value, ns) in [
+            ("1H", 3_600_000_000_000),
+            ("2M", 120_000_000_000),
+            ("3S", 3_000_000_000),
+            ("250m", 250_000_000),
+            ("4u", 4_000),
+            ("5n", 5),
+            ("0m", 0),
+            ("99999999H", 3_600_000_000_000),
+        ] {
+            let deadline = Deadline::parse_grpc(value, SECOND).unwrap();
+            assert_eq!(deadline.remaining(SECOND), Duration::from_nanos(ns), "{value}");
+        }
+        for value in ["", "m", "250", "250s", "1.5S", "-1S", "123456789m", "1 S", "5µ", "é"] {
+            assert_eq!(Deadline::parse_grpc(value, SECOND), Err(ParseError::NotGrpc), "{value:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_header_is_read_or_refused(value in ".{0,20}", now: u64) {
+            let read = [Deadline::parse(&value, Mono(now)), Deadline::parse_grpc(&value, Mono(now))];
+            for deadline in read.into_iter().flatten() {
+                proptest::prop_assert!(deadline.remaining(Mono(now)) <= Duration::from_secs(3_600));
+            }
         }
     }
 

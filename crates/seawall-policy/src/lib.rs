@@ -17,6 +17,7 @@
 //! | When is it started again? | [`restart`] |
 
 pub mod adaptive;
+pub mod admission;
 pub mod breaker;
 mod counter;
 pub mod deadline;
@@ -26,12 +27,14 @@ pub mod ladder;
 pub mod lease;
 pub mod outcome;
 pub mod placement;
+pub mod priority;
 pub mod probe;
 pub mod quantile;
 pub mod rate;
 pub mod restart;
 pub mod retry;
 pub mod rng;
+pub mod shed;
 pub mod signal;
 mod sync;
 pub mod time;

@@ -2,6 +2,7 @@
 #![cfg(not(loom))]
 
 mod adaptive;
+mod admission;
 mod breaker;
 mod breaker_properties;
 mod budget;
@@ -12,4 +13,5 @@ mod memory;
 mod placement;
 mod rate;
 mod retry;
+mod shed;
 mod signal;

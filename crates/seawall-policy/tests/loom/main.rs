@@ -3,7 +3,9 @@
 #![cfg(loom)]
 
 mod adaptive;
+mod admission;
 mod breaker;
 mod budget;
 mod inflight;
 mod rate;
+mod shed;
