@@ -22,6 +22,7 @@ pub mod breaker;
 mod counter;
 pub mod deadline;
 pub mod duration;
+pub mod file;
 pub mod inflight;
 pub mod ladder;
 pub mod lease;

@@ -177,7 +177,7 @@ impl Default for Backoff {
 
 impl Backoff {
     /// The wait after `attempt` tries, from 1, before jitter.
-    pub(super) fn wait(&self, attempt: u32) -> Duration {
+    pub(crate) fn wait(&self, attempt: u32) -> Duration {
         let retry = attempt.max(1) - 1;
         if let Some(last) = self.schedule.last() {
             return *self.schedule.get(retry as usize).unwrap_or(last);

@@ -6,6 +6,7 @@ mod admission;
 mod breaker;
 mod breaker_properties;
 mod budget;
+mod file;
 mod hedge;
 mod ladder;
 mod limits;
