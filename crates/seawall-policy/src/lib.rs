@@ -10,11 +10,17 @@
 //! | May I call this? | [`breaker`] |
 //! | May I call again, when, and at whose expense? | [`retry`] |
 //! | Is anyone still waiting for the answer? | [`deadline`] |
-//! | May this one in as well? | [`inflight`] |
+//! | May this one in as well? | [`inflight`], [`adaptive`], [`rate`], [`shed`], and all of them: [`admission`] |
+//! | How much does it matter? | [`priority`] |
+//! | What is given up when not all can be kept? | [`ladder`], by what [`signal`] and [`quantile`] say |
 //! | Is it up? | [`probe`] |
 //! | Is it still there? | [`lease`] |
 //! | Where does this key live? | [`placement`] |
 //! | When is it started again? | [`restart`] |
+//! | Do these policies go together? | [`file`] |
+//! | What would this one have done? | [`replay`] |
+//!
+//! `examples/` has a breaker around a client, a shedder in an axum service, a ladder driving a feature, a replay.
 
 pub mod adaptive;
 pub mod admission;
@@ -32,6 +38,7 @@ pub mod priority;
 pub mod probe;
 pub mod quantile;
 pub mod rate;
+pub mod replay;
 pub mod restart;
 pub mod retry;
 pub mod rng;

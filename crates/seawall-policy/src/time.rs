@@ -4,6 +4,7 @@
 //! took, or whether a wait is over, is asked of `Mono`, which never steps back. What a person would read
 //! on a clock, and what is written to disk or sent to another machine, is `Wall`.
 
+use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
@@ -40,6 +41,32 @@ impl Sub<Mono> for Mono {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Wall(pub i64);
 
+const DAY_MS: i64 = 24 * 3600 * 1000;
+
+/// RFC 3339 in UTC, with milliseconds: `2026-11-20T14:03:07.250Z`.
+impl fmt::Display for Wall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = civil(self.0.div_euclid(DAY_MS));
+        let ms = self.0.rem_euclid(DAY_MS);
+        let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{:03}Z", ms % 1000)
+    }
+}
+
+/// The date so many days after 1970-01-01, in the Gregorian calendar (Howard Hinnant, "chrono-compatible
+/// low-level date algorithms"): years begin in March, so that the leap day is the last.
+fn civil(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
 /// Where the two kinds of time come from. Implemented by the operating system's clocks in `seawall-net`
 /// and by hand-turned clocks in tests and simulation.
 pub trait Clock: Send + Sync + 'static {
@@ -47,4 +74,23 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Mono;
     /// The wall clock now.
     fn wall(&self) -> Wall;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_moments_are_written_as_everyone_writes_them() {
+        for (ms, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_709_251_199_999, "2024-02-29T23:59:59.999Z"),
+            (1_709_251_200_000, "2024-03-01T00:00:00.000Z"),
+            (1_795_201_387_250, "2026-11-20T19:03:07.250Z"),
+            (-1, "1969-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(Wall(ms).to_string(), text);
+        }
+    }
 }

@@ -27,6 +27,7 @@ struct Target {
 
 const TARGETS: &[Target] = &[
     Target { name: "duration", package: "seawall-policy", filter: "duration" },
+    Target { name: "trace", package: "seawall-policy", filter: "trace_fuzz" },
     Target { name: "config", package: "seawall", filter: "config" },
     Target { name: "links-url", package: "seawall-links", filter: "fuzz" },
     Target { name: "http-head", package: "seawall-net", filter: "fuzz" },

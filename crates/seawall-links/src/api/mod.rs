@@ -11,7 +11,6 @@
 
 mod body;
 pub mod problems;
-mod time;
 
 use std::sync::Arc;
 
@@ -88,7 +87,7 @@ impl Api {
             short_url: format!("{}/{}", self.public_url, link.name),
             code: link.name.to_string(),
             url: link.url,
-            created_at: time::rfc3339(link.created_at),
+            created_at: link.created_at.to_string(),
         }
     }
 }

@@ -37,7 +37,6 @@ use std::time::Duration;
 use http::StatusCode;
 use seawall_net::problem::Problem;
 
-use crate::guard::Open;
 use crate::safety::Refused;
 use crate::service::Error;
 use crate::storage::Trouble;
@@ -83,7 +82,7 @@ fn url_code(why: &Refused) -> &'static str {
 
 fn store_problem(trouble: Trouble) -> Problem {
     match trouble {
-        Trouble::Open(Open(left)) => {
+        Trouble::Open(left) => {
             unavailable("store_unavailable", "the store is not answering").retry_after(seconds(left))
         }
         Trouble::Busy => unavailable("store_busy", "the store has too much to do; nothing was done")
@@ -171,8 +170,8 @@ mod tests {
     #[test]
     fn whoever_may_come_back_is_told_when() {
         let retry = |trouble| problem(Error::Store(trouble)).retry_after;
-        assert_eq!(retry(Trouble::Open(Open(Duration::from_millis(59_001)))), Some(60));
-        assert_eq!(retry(Trouble::Open(Open(Duration::ZERO))), Some(1));
+        assert_eq!(retry(Trouble::Open(Duration::from_millis(59_001))), Some(60));
+        assert_eq!(retry(Trouble::Open(Duration::ZERO)), Some(1));
         assert_eq!(retry(Trouble::Busy), Some(1));
         assert_eq!(retry(Trouble::Unknown), Some(1));
         assert_eq!(retry(Trouble::Late), None);

@@ -13,6 +13,7 @@ mod limits;
 mod memory;
 mod placement;
 mod rate;
+mod replay;
 mod retry;
 mod shed;
 mod signal;
