@@ -1,13 +1,16 @@
 //! The `[balancer]` section of the configuration file.
 //!
-//! Routes, pools, time-outs, retry, probes and breakers change while the balancer runs; `listen`,
+//! Routes, pools, time-outs, retry, probes, breakers and the access log change while the balancer runs; `listen`,
 //! `admin.listen`, `in_flight_max` and `deadline` belong to the sockets and hold from one start to the next.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use seawall_policy::{breaker, duration, probe, retry};
+use seawall_policy::priority::Priority;
+use seawall_policy::retry::Class;
+use seawall_policy::{breaker, duration, inflight, probe, rate, retry, shed};
 use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -19,7 +22,7 @@ const ROUTES_MAX: usize = 10_000;
 /// Backends of one static route. Larger pools belong into a registry.
 const BACKENDS_MAX: usize = 1_000;
 /// Tries the engine makes for one request, whatever it is told.
-const ATTEMPTS_MAX: u32 = 8;
+const TRIES_MAX: u32 = 8;
 /// Longest service name; as long as a DNS label may be, since the registry answers DNS as well.
 const SERVICE_LEN_MAX: usize = 63;
 
@@ -32,6 +35,9 @@ pub struct Config {
     /// Requests in flight before new ones are shed. Twice a system's own limit, since one waits here for as
     /// long as it does there.
     pub in_flight_max: usize,
+    /// Who is refused first when there is too much to do: those whose route, or who themselves, say they matter
+    /// less.
+    pub shed: shed::Policy,
     /// How long any request may take, all tries included, unless its client asks for less.
     #[serde(with = "duration")]
     pub deadline: Duration,
@@ -47,8 +53,14 @@ pub struct Config {
     pub panic_threshold: f64,
     /// The port that explains.
     pub admin: Admin,
-    /// When a request is sent to another backend.
+    /// Where a line is left for each request.
+    pub access_log: AccessLog,
+    /// When a request is sent to another backend: after an answer of 502, 503 or 504, or one that broke off.
     pub retry: retry::Policy,
+    /// The same when no connection was made.
+    pub retry_connect: retry::Policy,
+    /// The same when no answer came in time.
+    pub retry_timeout: retry::Policy,
     /// What all requests to one pool may spend on that together.
     pub retry_budget: retry::BudgetPolicy,
     /// How backends are checked.
@@ -66,6 +78,23 @@ pub struct Config {
 pub struct Admin {
     /// Where `/backends`, `/routes`, `/explain`, `/metrics` and the health pages are served.
     pub listen: SocketAddr,
+}
+
+/// The `[balancer.access_log]` section.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AccessLog {
+    /// A file to append to, or `-` for standard output; empty writes none. Off by default: it says who asked for
+    /// what, and that is the operator's to decide.
+    pub path: PathBuf,
+}
+
+impl AccessLog {
+    /// Whether requests are logged.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        !self.path.as_os_str().is_empty()
+    }
 }
 
 /// The `[balancer.probe]` section.
@@ -99,7 +128,7 @@ pub enum ProbeKind {
 }
 
 /// One `[[balancer.route]]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// `links.localhost`, `*.example.org` (every name below it) or `*` (everything else).
@@ -113,6 +142,39 @@ pub struct Route {
     /// Or fixed addresses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backends: Vec<SocketAddr>,
+    /// How much its requests matter, `p0` (never shed by load) to `p4`. A client can make its own matter less.
+    #[serde(default = "most", skip_serializing_if = "is_most")]
+    pub priority: Priority,
+    /// How many requests and connections at once (S3: 100 and 500 for service A, 50 and 200 for B and C).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bulkhead: Option<inflight::Policy>,
+    /// How many requests from each client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<rate::Policy>,
+}
+
+fn most() -> Priority {
+    Priority::P0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks this way")]
+fn is_most(priority: &Priority) -> bool {
+    *priority == Priority::P0
+}
+
+impl Default for Route {
+    /// Any host, and nobody there: to be filled in.
+    fn default() -> Route {
+        Route {
+            host: "*".to_owned(),
+            path_prefix: None,
+            service: None,
+            backends: Vec::new(),
+            priority: Priority::P0,
+            bulkhead: None,
+            rate: None,
+        }
+    }
 }
 
 impl Default for Config {
@@ -120,20 +182,26 @@ impl Default for Config {
         Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             in_flight_max: 2048,
+            shed: shed::Policy::s0_chat(),
             deadline: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(1),
             try_timeout: Duration::from_secs(3),
             panic_threshold: 0.5,
             admin: Admin::default(),
-            retry: retry::Policy::default(),
+            access_log: AccessLog::default(),
+            retry: retry::Policy {
+                on: vec![Class::Failed, Class::Unreachable, Class::Overloaded],
+                ..retry::Policy::s3_request()
+            },
+            retry_connect: retry::Policy::s3_connect(),
+            retry_timeout: retry::Policy::s3_timeout(),
             retry_budget: retry::BudgetPolicy::default(),
             probe: Probe::default(),
             breaker: breaker::Policy::s3_balancer(),
             route: vec![Route {
                 host: "links.localhost".to_owned(),
-                path_prefix: None,
                 service: Some("links".to_owned()),
-                backends: Vec::new(),
+                ..Route::default()
             }],
         }
     }
@@ -205,9 +273,11 @@ impl Config {
             (0.0..=1.0).contains(&self.panic_threshold),
             "panic_threshold: use 0 (never) to 1, such as 0.5",
         );
+        let retries =
+            [&self.retry, &self.retry_connect, &self.retry_timeout].map(|policy| policy.attempts.max(1) - 1);
         unless(
-            self.retry.attempts <= ATTEMPTS_MAX,
-            "retry.attempts: use at most 8; more tries would only outlive the deadline",
+            retries.iter().sum::<u32>() < TRIES_MAX,
+            "retry.attempts: use so few that all retries together, with retry_connect and retry_timeout, are at most 7",
         );
         unless(
             self.probe.path.starts_with('/') && self.probe.path.bytes().all(|b| b.is_ascii_graphic()),
@@ -215,9 +285,12 @@ impl Config {
         );
         let sections = [
             ("retry", self.retry.check()),
+            ("retry_connect", self.retry_connect.check()),
+            ("retry_timeout", self.retry_timeout.check()),
             ("retry_budget", self.retry_budget.check()),
             ("probe", self.probe.policy().check()),
             ("breaker", self.breaker.check()),
+            ("shed", self.shed.check()),
         ];
         for (section, problems) in sections {
             wrong.extend(problems.into_iter().map(|advice| format!("balancer.{section}.{advice}")));
@@ -249,6 +322,10 @@ impl Config {
             {
                 say("path_prefix: begin with / and leave out the query, or leave the key out for all paths");
             }
+            let bulkhead = route.bulkhead.as_ref().map(inflight::Policy::check).unwrap_or_default();
+            bulkhead.iter().for_each(|advice| say(&format!("bulkhead.{advice}")));
+            let rate = route.rate.as_ref().map(rate::Policy::check).unwrap_or_default();
+            rate.iter().for_each(|advice| say(&format!("rate.{advice}")));
             match (&route.service, route.backends.as_slice()) {
                 (Some(_), [_, ..]) => say("service: name a service or backends, not both"),
                 (None, []) => say("service: name a service (service = \"links\") or backends"),

@@ -39,8 +39,8 @@ impl Feed {
         config: Arc<Config>,
         host: &Host,
     ) -> Feed {
-        let host = host.clone();
-        Feed { discovery, changes, config, host, known: Known::new(), services: BTreeMap::new() }
+        let (host, known) = (host.clone(), Known::new().seeded(host.seed));
+        Feed { discovery, changes, config, host, known, services: BTreeMap::new() }
     }
 
     /// The first table. Whoever is queued at the socket while the balancer starts again should not be refused because

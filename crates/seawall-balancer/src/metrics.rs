@@ -17,6 +17,10 @@ pub enum Answer {
     NoRoute,
     /// 405: TRACE.
     Refused,
+    /// 429: its client asks this route too often.
+    RateLimited,
+    /// 503: all places of the route are taken.
+    RouteFull,
     /// 503: nobody to ask.
     NoBackends,
     /// 502: no backend could be reached, or it broke off.
@@ -81,6 +85,8 @@ pub struct Metrics {
     pub pools_in_panic: Gauge,
     /// Time from a try's begin to the head of its answer.
     pub upstream_seconds: Histogram,
+    /// Requests whose line was not written.
+    pub access_log_dropped: Counter,
 }
 
 impl Metrics {
@@ -107,6 +113,10 @@ impl Metrics {
                 .gauge("pools_in_panic", "Pools with too few healthy backends, where health is ignored"),
             upstream_seconds: scope
                 .seconds("upstream_seconds", "Time a backend took until the head of its answer"),
+            access_log_dropped: scope.counter(
+                "access_log_dropped",
+                "Lines missing from the access log: its disk was too slow, or could not be written",
+            ),
         }
     }
 

@@ -184,9 +184,8 @@ mod tests {
     fn with_every_breaker_open_the_pages_agree_that_all_are_asked() {
         let to = |host: &str, ports: &[u16]| config::Route {
             host: host.to_owned(),
-            path_prefix: None,
-            service: None,
             backends: ports.iter().map(|port| ([127, 0, 0, 1], *port).into()).collect(),
+            ..config::Route::default()
         };
         let config = Config { route: vec![to("one.test", &[1, 2])], ..Config::default() };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());

@@ -24,6 +24,7 @@ use seawall_policy::{Mono, breaker};
 
 use crate::backend::Backend;
 use crate::config::{Config, Route};
+use crate::gate::Gate;
 use crate::pick::Standing;
 
 /// The state of a backend that left is kept for so long: time enough to be restarted under the same address.
@@ -124,6 +125,8 @@ pub struct Routed {
     pub host: HostPattern,
     /// For which paths; all when empty.
     pub path_prefix: String,
+    /// Past whom.
+    pub gate: Arc<Gate>,
     /// To whom.
     pub pool: Arc<Pool>,
 }
@@ -187,6 +190,9 @@ fn begins(path: &str, prefix: &str) -> bool {
 pub struct Known {
     backends: HashMap<SocketAddr, Remembered>,
     budgets: HashMap<Source, Arc<Budget>>,
+    /// By host and path prefix.
+    gates: HashMap<(HostPattern, String), Arc<Gate>>,
+    seed: u64,
     services: HashMap<String, Listed>,
     last: Option<Arc<Config>>,
 }
@@ -208,7 +214,20 @@ impl Known {
     /// Nothing known.
     #[must_use]
     pub fn new() -> Known {
-        Known { backends: HashMap::new(), budgets: HashMap::new(), services: HashMap::new(), last: None }
+        Known {
+            backends: HashMap::new(),
+            budgets: HashMap::new(),
+            gates: HashMap::new(),
+            seed: 0,
+            services: HashMap::new(),
+            last: None,
+        }
+    }
+
+    /// With a seed that clients do not know, lest they choose addresses that share a rate limit.
+    #[must_use]
+    pub fn seeded(self, seed: u64) -> Known {
+        Known { seed, ..self }
     }
 
     /// Takes in what discovery says about a service. A list it cannot vouch for never empties a pool.
@@ -244,6 +263,7 @@ impl Known {
         let mut pools: HashMap<Source, Arc<Pool>> = HashMap::new();
         let mut order = Vec::new();
         let mut routes = Vec::new();
+        let mut gates = HashMap::new();
         for route in &config.route {
             // `check` refused the others before they came here.
             let Some(host) = HostPattern::parse(&route.host) else { continue };
@@ -257,8 +277,16 @@ impl Known {
                     pool
                 }
             };
-            routes.push(Routed { host, path_prefix: route.path_prefix.clone().unwrap_or_default(), pool });
+            let path_prefix = route.path_prefix.clone().unwrap_or_default();
+            let at = (host.clone(), path_prefix.clone());
+            let gate = match self.gates.get(&at).filter(|gate| gate.is_for(route)) {
+                Some(gate) => gate.clone(),
+                None => Arc::new(Gate::new(route, self.seed)),
+            };
+            gates.insert(at, gate.clone());
+            routes.push(Routed { host, path_prefix, gate, pool });
         }
+        self.gates = gates;
         self.forget(&pools, now);
         self.last = Some(config.clone());
         index(config.clone(), routes, order)
@@ -345,7 +373,7 @@ mod tests {
 
     fn to(host: &str, path_prefix: Option<&str>, port: u16) -> Route {
         let path_prefix = path_prefix.map(str::to_owned);
-        Route { host: host.to_owned(), path_prefix, service: None, backends: vec![addr(port)] }
+        Route { host: host.to_owned(), path_prefix, backends: vec![addr(port)], ..Route::default() }
     }
 
     fn config(route: Vec<Route>) -> Arc<Config> {

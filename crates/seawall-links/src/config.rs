@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use seawall_policy::duration;
+use seawall_policy::{breaker, duration, rate, shed};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -19,7 +19,7 @@ const URL_LEN_MAX: usize = 8192;
 const BODY_BYTES_MAX: usize = 1 << 20;
 
 /// The `[links]` section. Every default is the design document's number, or says why it is not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where API and redirects are served.
@@ -44,12 +44,21 @@ pub struct Config {
     pub body_max: usize,
     /// Requests in flight before new ones are shed.
     pub in_flight_max: usize,
+    /// Calls of each kind to each shard of the store at a time. A quarter of `in_flight_max`: the rest of the
+    /// places stays for what memory answers.
+    pub store_in_flight_max: usize,
     /// How long any request may take, unless its client asks for less.
     #[serde(with = "duration")]
     pub deadline: Duration,
     /// Without a heartbeat for so long, the registry counts this process as gone.
     #[serde(with = "duration")]
     pub heartbeat_ttl: Duration,
+    /// When a shard of the store that fails is left alone (S2: 5 in a row, 60 s).
+    pub store_breaker: breaker::Policy,
+    /// Who is refused first when there is too much to do: lists before creates before redirects.
+    pub shed: shed::Policy,
+    /// Links each client may make (S2: rate limits against abuse). This machine's own calls are not limited.
+    pub create_rate: rate::Policy,
 }
 
 impl Default for Config {
@@ -65,8 +74,12 @@ impl Default for Config {
             url_len_max: 2048,
             body_max: 64 * 1024,
             in_flight_max: 1024,
+            store_in_flight_max: 256,
             deadline: Duration::from_secs(5),
             heartbeat_ttl: Duration::from_secs(10),
+            store_breaker: breaker::Policy::s2_links(),
+            shed: shed::Policy::s0_chat(),
+            create_rate: rate::Policy::create_link(),
         }
     }
 }
@@ -128,6 +141,15 @@ impl Config {
             "heartbeat_ttl",
             "use 1s or more; shorter ones make a busy machine look dead",
         );
+        unless(self.store_in_flight_max >= 1, "store_in_flight_max", "use 1 or more; 0 never asks the store");
+        let policies = [
+            ("store_breaker", self.store_breaker.check()),
+            ("shed", self.shed.check()),
+            ("create_rate", self.create_rate.check()),
+        ];
+        for (key, problems) in policies {
+            wrong.extend(problems.into_iter().map(|advice| format!("links.{key}.{advice}")));
+        }
         wrong
     }
 

@@ -1,24 +1,36 @@
-//! The breaker in front of a shard's reads or writes.
+//! What stands in front of a shard's reads or writes: so many at once, and a breaker.
 //!
 //! One for each direction: a full disk refuses writes and still answers reads, and a redirect must not be
 //! refused because creates fail. Five failures in a row open it for a minute (S2).
+//!
+//! The places are what the links document leaves out. With its cache lost, all requests fall through to the
+//! database, three times as many as it has seen before, and slow each other down until none is answered in time.
+//! Behind a bulkhead the store does as much as it can, and whoever finds no place is refused at once.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use seawall_policy::breaker::{Breaker, Permit, Policy, State};
+use seawall_policy::admission::{Ask, Chain, Parts, Places, Refusal};
+use seawall_policy::breaker::{Breaker, Policy, State, Transition};
+use seawall_policy::inflight::Limit;
+use seawall_policy::priority::Priority;
 use seawall_policy::{Clock, Outcome};
 
 use crate::degrade::{Ladder, Loss};
 
-/// The store is being left alone; ask again after this time.
+/// The call was not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Open(pub Duration);
+pub enum Refused {
+    /// The store is being left alone; ask again after this time.
+    Open(Duration),
+    /// As many calls as may be are being made.
+    Full,
+}
 
 /// Calls of one kind to one shard.
 pub struct Guard {
-    breaker: Breaker,
+    chain: Chain,
     clock: Arc<dyn Clock>,
     ladder: Ladder,
     loss: Loss,
@@ -26,63 +38,55 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Closed. `loss` is what an open one means.
+    /// Closed, for `in_flight_max` calls at a time. `loss` is what an open one means.
     #[must_use]
-    pub fn new(clock: &Arc<dyn Clock>, ladder: &Ladder, loss: Loss, shard: u32) -> Guard {
-        let breaker = Breaker::new(Policy::s2_links());
-        Guard { breaker, clock: clock.clone(), ladder: ladder.clone(), loss, shard }
+    pub fn new(
+        policy: &Arc<Policy>,
+        in_flight_max: usize,
+        clock: &Arc<dyn Clock>,
+        ladder: &Ladder,
+        loss: Loss,
+        shard: u32,
+    ) -> Guard {
+        let chain = Chain::new(Parts {
+            places: Places::Fixed(Limit::new(in_flight_max)),
+            breaker: Some(Breaker::new(policy.clone())),
+            ..Parts::default()
+        });
+        Guard { chain, clock: clock.clone(), ladder: ladder.clone(), loss, shard }
     }
 
     /// Makes the call if it may be made, and tells the breaker how it went: as `judge` says, or abandoned
     /// when the caller drops it half-way.
     ///
     /// # Errors
-    /// [`Open`] when it may not be made.
+    /// [`Refused`] when it may not be made.
     pub async fn call<T>(
         &self,
         call: impl Future<Output = T>,
         judge: impl FnOnce(&T) -> Outcome,
-    ) -> Result<T, Open> {
+    ) -> Result<T, Refused> {
         let now = self.clock.now();
-        let permit = self.breaker.admit(now).map_err(|retry_at| Open(retry_at.0.since(now)))?;
-        let report = Report { guard: self, permit: Some(permit) };
+        // Which requests matter less was decided at the door.
+        let pass = self.chain.admit(&Ask::new(Priority::P0), now).map_err(|refusal| match refusal {
+            Refusal::Open(retry_at) => Refused::Open(retry_at.since(now)),
+            _ => Refused::Full,
+        })?;
         let answer = call.await;
-        report.done(judge(&answer));
+        let outcome = judge(&answer);
+        if let Some(change) = pass.report(outcome, self.clock.now()) {
+            self.tell(outcome, change);
+        }
         Ok(answer)
     }
 
-    fn report(&self, permit: Permit, outcome: Outcome) {
-        let Some(change) = self.breaker.report(permit, outcome, self.clock.now()) else { return };
+    fn tell(&self, outcome: Outcome, change: Transition) {
         let (from, to) = (change.from, change.to);
         tracing::warn!(shard = self.shard, loss = ?self.loss, ?outcome, ?from, ?to, "breaker changed state");
         match to {
             State::Closed => self.ladder.regain(self.loss, self.shard),
             State::Open { .. } | State::HalfOpen => self.ladder.lose(self.loss, self.shard),
         }
-    }
-}
-
-/// Hands the permit back exactly once, also when the call is dropped: in async code any await may be the last.
-struct Report<'a> {
-    guard: &'a Guard,
-    permit: Option<Permit>,
-}
-
-impl Report<'_> {
-    fn done(mut self, outcome: Outcome) {
-        self.send(outcome);
-    }
-
-    fn send(&mut self, outcome: Outcome) {
-        if let Some(permit) = self.permit.take() {
-            self.guard.report(permit, outcome);
-        }
-    }
-}
-
-impl Drop for Report<'_> {
-    fn drop(&mut self) {
-        self.send(Outcome::Abandoned);
     }
 }
 
@@ -111,10 +115,10 @@ mod tests {
         let clock: Arc<dyn Clock> = hand.clone();
         let ladder = Ladder::new(1);
         ladder.started();
-        (Guard::new(&clock, &ladder, Loss::Reads, 0), hand, ladder)
+        (Guard::new(&Arc::new(Policy::s2_links()), 2, &clock, &ladder, Loss::Reads, 0), hand, ladder)
     }
 
-    async fn fail(guard: &Guard) -> Result<(), Open> {
+    async fn fail(guard: &Guard) -> Result<(), Refused> {
         guard.call(async {}, |()| Outcome::Failed).await
     }
 
@@ -124,7 +128,7 @@ mod tests {
         for _ in 0..5 {
             fail(&guard).await.unwrap();
         }
-        assert_eq!(fail(&guard).await, Err(Open(Duration::from_secs(60))));
+        assert_eq!(fail(&guard).await, Err(Refused::Open(Duration::from_secs(60))));
         assert!(ladder.state().borrow().to_string().contains("from memory only"));
         hand.0.store(61, Ordering::Relaxed);
         guard.call(async {}, |()| Outcome::Success).await.unwrap();
@@ -143,5 +147,19 @@ mod tests {
             assert!(tokio::time::timeout(Duration::from_millis(1), probe).await.is_err());
         }
         guard.call(async {}, |()| Outcome::Success).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_third_of_two_is_refused_at_once_and_a_place_given_back_is_taken() {
+        let (guard, _, ladder) = guard();
+        let wait = || guard.call(std::future::pending::<()>(), |()| Outcome::Success);
+        let (mut one, mut two) = (Box::pin(wait()), Box::pin(wait()));
+        for waiting in [&mut one, &mut two] {
+            assert!(tokio::time::timeout(Duration::from_millis(1), waiting).await.is_err());
+        }
+        assert_eq!(fail(&guard).await, Err(Refused::Full));
+        drop(one);
+        assert_eq!(fail(&guard).await, Ok(()));
+        assert_eq!(ladder.state().borrow().to_string(), "ready", "being busy is no loss");
     }
 }

@@ -39,6 +39,7 @@ use seawall_cluster::{Deps, Discovery, Registration};
 use seawall_net::admission::Admission;
 use seawall_net::host::{End, Endpoint, Fault, Host, Running};
 use seawall_net::listeners::Purpose;
+use seawall_net::load;
 use seawall_net::ops::Ops;
 use seawall_net::server::{Limits, Server};
 use seawall_policy::deadline::Deadline;
@@ -78,10 +79,12 @@ pub async fn start(config: Config, deps: Deps<Config>) -> Result<Running, Fault>
         body_max: config.body_max,
     };
     let addr = bound.addr;
+    let admission = Admission::shedding(config.in_flight_max, config.shed.clone(), &host.metrics);
+    load::watch(&admission, &host);
     let server = Server {
         exchange: Arc::new(Redirects::new(service.clone(), planted)),
-        general: stack::router(&service, api, &host),
-        admission: Admission::new(config.in_flight_max, &host.metrics),
+        general: stack::router(&service, api, &config, &host),
+        admission,
         limits: Limits { deadline: config.deadline, ..Limits::default() },
         ops: Some(Ops::new(NAME, state.clone(), &host)),
     };
@@ -114,7 +117,7 @@ pub async fn open(config: &Config, host: &Host, files: Files) -> Result<Arc<Serv
 
     let ladder = Ladder::new(shards);
     let metrics = Metrics::new(&host.metrics);
-    let storage = Arc::new(Storage::new(set, &host.clock, &ladder, &metrics));
+    let storage = Arc::new(Storage::new(set, config, &host.clock, &ladder, &metrics));
     let deadline = Deadline::after(host.clock.now(), config.deadline);
     let secret = storage.secret(fresh, deadline).await.map_err(|t| unreadable(&t))?;
 

@@ -16,12 +16,14 @@ use seawall_net::exchange::{Exchange, Finish, Head, Next, Out, Step, Upstream};
 use seawall_net::problem::Problem;
 use seawall_net::tasks::Tasks;
 use seawall_policy::Mono;
+use seawall_policy::priority::Priority;
 
 use crate::api;
 use crate::cache::Known;
 use crate::metrics::Redirect;
 use crate::name;
 use crate::service::{self, Service};
+use crate::stack;
 
 /// Nobody keeps a redirect: its deletion must be seen at once.
 const KEEP_NOTHING: &str = "private, max-age=0, no-store";
@@ -46,6 +48,10 @@ impl Redirects {
 
 impl Exchange for Redirects {
     type Held = Infallible;
+
+    fn priority(&self, head: &Head<'_>) -> Priority {
+        stack::priority(head.method, head.path)
+    }
 
     fn on_head(&self, head: &Head<'_>, now: Mono, out: &mut Out) -> Next<Infallible> {
         // HEAD is answered as GET, and is no visit.

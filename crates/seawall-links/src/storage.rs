@@ -19,8 +19,9 @@ use seawall_store::{
 use tokio::time::timeout;
 
 use crate::allocator::Block;
+use crate::config::Config;
 use crate::degrade::{Ladder, Loss};
-use crate::guard::{Guard, Open};
+use crate::guard::{Guard, Refused};
 use crate::metrics::Metrics;
 use crate::name::Name;
 
@@ -125,8 +126,8 @@ pub enum Trouble {
     Conflict,
     /// The idempotency key belongs to another request.
     KeyReused,
-    /// The breaker is open.
-    Open(Open),
+    /// The breaker is open for this long.
+    Open(Duration),
     /// Too much to do.
     Busy,
     /// It takes no writes: disk full, or fenced.
@@ -139,9 +140,12 @@ pub enum Trouble {
     Broken(String),
 }
 
-impl From<Open> for Trouble {
-    fn from(open: Open) -> Trouble {
-        Trouble::Open(open)
+impl From<Refused> for Trouble {
+    fn from(refused: Refused) -> Trouble {
+        match refused {
+            Refused::Open(left) => Trouble::Open(left),
+            Refused::Full => Trouble::Busy,
+        }
     }
 }
 
@@ -178,8 +182,15 @@ struct Guards {
 impl Storage {
     /// Puts guards in front of the shards.
     #[must_use]
-    pub fn new(shards: ShardSet, clock: &Arc<dyn Clock>, ladder: &Ladder, metrics: &Metrics) -> Storage {
-        let guard = |loss, shard: &Shard| Guard::new(clock, ladder, loss, shard.index());
+    pub fn new(
+        shards: ShardSet,
+        config: &Config,
+        clock: &Arc<dyn Clock>,
+        ladder: &Ladder,
+        metrics: &Metrics,
+    ) -> Storage {
+        let (breaker, places) = (Arc::new(config.store_breaker.clone()), config.store_in_flight_max);
+        let guard = |loss, shard: &Shard| Guard::new(&breaker, places, clock, ladder, loss, shard.index());
         let guards =
             shards.iter().map(|s| Guards { reads: guard(Loss::Reads, s), writes: guard(Loss::Writes, s) });
         Storage { guards: guards.collect(), shards, clock: clock.clone(), metrics: metrics.clone() }

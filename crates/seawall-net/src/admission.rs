@@ -1,54 +1,127 @@
-//! The gate in front of every request: how many may be in flight on a port at once.
+//! The gate in front of every request on a port.
 //!
-//! Both the fast path and the router pass this one gate, before anything is parsed further: a request that
-//! must be refused should cost next to nothing.
+//! The fast path and the router pass this one gate, before anything is parsed further: a request that must be
+//! refused should cost next to nothing. It decides nothing itself: a [`Chain`] does, and here its refusals become
+//! answers and its counts metrics.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::StatusCode;
-use seawall_policy::inflight::{Limit, Place};
+use prometheus_client::encoding::EncodeLabelSet;
+use seawall_policy::admission::{Ask, Chain, Parts, Pass, Places, Refusal};
+use seawall_policy::inflight::Limit;
+use seawall_policy::shed::{self, Load, Shedder};
+use seawall_policy::{Mono, Wall};
 
 use crate::problem::Problem;
-use crate::telemetry::{Counter, Scope};
+use crate::telemetry::{Counter, Gauge, Scope};
 
 /// Seconds a refused client is asked to wait; spread over clients by their own jitter.
 const RETRY_AFTER_SECONDS: u32 = 1;
 
+/// A place among those in flight, given back when dropped.
+pub type Place = Pass<Arc<Chain>>;
+
 /// Decides whether a request may in.
 pub struct Admission {
-    limit: Limit,
-    refused: Counter,
+    chain: Arc<Chain>,
+    refused: [Counter; Refusal::NAMES.len()],
+    load: Gauge<f64, std::sync::atomic::AtomicU64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Why {
+    reason: &'static str,
 }
 
 impl Admission {
-    /// At most `in_flight_max` requests at a time.
+    /// At most `in_flight_max` requests at a time, all of them alike.
     #[must_use]
     pub fn new(in_flight_max: usize, metrics: &Scope) -> Arc<Admission> {
-        let refused = metrics.counter("requests_shed", "Requests refused because too many were in flight");
-        Arc::new(Admission { limit: Limit::new(in_flight_max), refused })
+        let places = Places::Fixed(Limit::new(in_flight_max));
+        Admission::of(Parts { places, ..Parts::default() }, metrics)
     }
 
-    /// A place among those in flight; given back when dropped.
+    /// At most `in_flight_max` at a time, and the less a request matters, the earlier it is refused.
+    #[must_use]
+    pub fn shedding(in_flight_max: usize, policy: shed::Policy, metrics: &Scope) -> Arc<Admission> {
+        let places = Places::Fixed(Limit::new(in_flight_max));
+        Admission::of(Parts { shed: Some(Shedder::new(policy)), places, ..Parts::default() }, metrics)
+    }
+
+    fn of(parts: Parts, metrics: &Scope) -> Arc<Admission> {
+        let refused = metrics.counters::<Why>("requests_refused", "Requests refused at the gate, by reason");
+        Arc::new(Admission {
+            chain: Arc::new(Chain::new(parts)),
+            refused: Refusal::NAMES.map(|reason| refused.get_or_create(&Why { reason }).clone()),
+            load: metrics.metric("load_ratio", "What decides who is shed: 1 is all there is", Gauge::default),
+        })
+    }
+
+    /// Whether this request may in, at `now`.
     ///
     /// # Errors
-    /// 503 with `Retry-After` when all are taken.
-    pub fn admit(&self) -> Result<Place, Problem> {
-        self.limit.admit().map_err(|_| {
-            self.refused.inc();
-            Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "overloaded",
-                "too many requests are in flight; try again shortly",
-            )
-            .retry_after(RETRY_AFTER_SECONDS)
-        })
+    /// [`Refusal::Later`] may be waited for, with [`Ask::waited`]; [`Admission::refuse`] makes an answer of any.
+    pub fn admit(&self, ask: &Ask, now: Mono) -> Result<Place, Refusal> {
+        Chain::admit_to(Arc::clone(&self.chain), ask, now)
+    }
+
+    /// The answer to one who was refused: 503 with `Retry-After`, 429 above a rate limit, 504 past its deadline.
+    #[must_use]
+    pub fn refuse(&self, refusal: Refusal, now: Mono) -> Problem {
+        self.refused[refusal.index()].inc();
+        let status = match refusal {
+            Refusal::Expired => StatusCode::GATEWAY_TIMEOUT,
+            Refusal::Limited(_) => StatusCode::TOO_MANY_REQUESTS,
+            Refusal::Shed | Refusal::Later(_) | Refusal::Full { .. } | Refusal::Open(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+        };
+        let (code, message) = match refusal {
+            Refusal::Expired => ("deadline_exceeded", "the deadline had passed before the call began"),
+            Refusal::Limited(_) => ("rate_limited", "too many requests; try again shortly"),
+            Refusal::Shed | Refusal::Later(_) => (
+                "shed",
+                "there is too much to do, and this kind of request is left out first; try again shortly",
+            ),
+            Refusal::Full { .. } => ("overloaded", "too many requests are in flight; try again shortly"),
+            Refusal::Open(_) => ("unavailable", "what this needs is down; try again shortly"),
+        };
+        let problem = Problem::new(status, code, message);
+        match refusal.retry_at() {
+            _ if refusal == Refusal::Expired => problem,
+            Some(at) => problem.retry_after(whole_seconds(at, now)),
+            None => problem.retry_after(RETRY_AFTER_SECONDS),
+        }
+    }
+
+    /// Publishes how busy the process is; requests in flight are known without.
+    pub fn observe(&self, load: Load, wall: Wall) {
+        if let Some(shedder) = &self.chain.parts().shed {
+            shedder.observe(load, wall);
+            self.load.set(shedder.load(self.chain.parts().places.ratio()));
+        }
+    }
+
+    /// Whether the load must be observed for it.
+    #[must_use]
+    pub fn is_shedding(&self) -> bool {
+        self.chain.parts().shed.is_some()
     }
 
     /// Requests in flight now.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.limit.in_flight()
+        match &self.chain.parts().places {
+            Places::Fixed(limit) => limit.in_flight(),
+            Places::Unlimited | Places::Adaptive(_) => 0,
+        }
     }
+}
+
+/// Rounded up: who comes back a fraction early comes twice.
+fn whole_seconds(at: Mono, now: Mono) -> u32 {
+    u32::try_from(at.since(now).as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1)
 }
 
 /// A request's place, in its extensions. A handler that is about to wait for long, and is bounded by

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use seawall_policy::priority::Priority;
+use seawall_policy::retry::Attempt;
 use seawall_policy::{Mono, Outcome};
 
 use crate::problem::Problem;
@@ -19,7 +21,13 @@ pub trait Exchange: Send + Sync + 'static {
     /// start. Handed back to [`Exchange::on_end`] exactly once, also when the client leaves half-way.
     type Held: Send + 'static;
 
-    /// A request's head has arrived.
+    /// How much a request matters, asked before it is let in: a table look-up at most. A caller can lower it with
+    /// `x-seawall-priority`. Who tells no classes apart leaves them all at `P0`, which load never sheds.
+    fn priority(&self, _head: &Head<'_>) -> Priority {
+        Priority::P0
+    }
+
+    /// A request's head has arrived, and the request may in.
     fn on_head(&self, head: &Head<'_>, now: Mono, out: &mut Out) -> Next<Self::Held>;
 
     /// A backend answered or failed.
@@ -44,6 +52,8 @@ pub struct Head<'a> {
     pub headers: &'a HeaderMap,
     /// Who is connected.
     pub peer: SocketAddr,
+    /// Which try of its client's this is, as `x-seawall-attempt` says.
+    pub attempt: Attempt,
     /// When the client stops caring: its own `x-seawall-deadline-ms`, or the port's limit.
     pub deadline: Mono,
 }

@@ -10,6 +10,7 @@ pub mod exchange;
 pub mod host;
 pub mod layer;
 pub mod listeners;
+pub mod load;
 pub mod ops;
 pub mod problem;
 pub mod server;

@@ -35,6 +35,9 @@ enum Noun {
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigVerb),
+    /// Look at policies: when to trip, retry, shed, degrade
+    #[command(subcommand)]
+    Policy(cmd::policy::Verb),
     /// Shorten links and look after them
     Links(LinksArgs),
     /// Break a fleet on purpose and measure its recovery against what was promised
@@ -148,6 +151,7 @@ impl Cli {
             Noun::Config(ConfigVerb::Explain { key, source, json }) => {
                 cmd::config::explain(&key, &source, json)
             }
+            Noun::Policy(verb) => cmd::policy::run(verb),
             Noun::Links(args) => cmd::links::run(args.server, &args.source, args.verb),
             Noun::Drill(verb) => cmd::drill::run(verb),
             Noun::Load(args) => cmd::load::run(args),

@@ -3,10 +3,13 @@
 //! `seawall.toml` at the root of the source shows each key at its default with a comment, and a test
 //! compares it with [`Config::default`]. `config explain` reads those comments, so they are the reference.
 
+pub(crate) mod policies;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use seawall_net::listeners::Exposure;
+use seawall_policy::file;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 use tracing_subscriber::EnvFilter;
@@ -29,6 +32,18 @@ pub(crate) struct Config {
     pub(crate) registry: seawall_registry::Config,
     pub(crate) balancer: seawall_balancer::Config,
     pub(crate) links: seawall_links::Config,
+    /// `[policy.KIND.NAME]`, as written.
+    #[serde(skip_serializing_if = "Table::is_empty")]
+    pub(crate) policy: Table,
+    /// `[ladder.NAME]`, as written.
+    #[serde(skip_serializing_if = "Table::is_empty")]
+    pub(crate) ladder: Table,
+    /// Both, read, with every preset.
+    #[serde(skip)]
+    pub(crate) policies: file::Set,
+    /// What someone should know about the policies.
+    #[serde(skip)]
+    pub(crate) warnings: Vec<String>,
 }
 
 /// The `[up]` section.
@@ -90,23 +105,33 @@ impl Config {
     /// # Errors
     /// Everything wrong with the file and the settings, each with its key.
     pub(crate) fn load(file: Option<&Path>, set: &[String]) -> Result<Config, Failure> {
-        let mut table = match read(file)? {
-            Some((path, text)) => text.parse::<Table>().map_err(|e| {
-                Failure::Config(vec![format!("{}: {}", path.display(), one_line(&e.to_string()))])
-            })?,
-            None => Table::new(),
-        };
         let mut wrong = Vec::new();
+        let (mut table, loaded) = match read(file)? {
+            Some((path, text)) => {
+                let name = path.display().to_string();
+                let table = parse(&text, &name)?;
+                let loaded = file::parse_within(&text, &name);
+                let told = loaded.map_err(|problems| wrong.extend(policies::lines(&problems)));
+                (table, told.unwrap_or_default())
+            }
+            None => (Table::new(), file::Loaded::default()),
+        };
+        let [policy, ladder] = policies::SECTIONS.map(|section| section_of(&mut table, section));
+        // Before the settings too, so that one of them can change a key of a policy that the file names.
+        wrong.extend(policies::resolve(&mut table, &loaded.set, &policy));
         for setting in set {
             if let Err(why) = apply(&mut table, setting) {
                 wrong.push(why);
             }
         }
+        wrong.extend(policies::resolve(&mut table, &loaded.set, &policy));
         wrong.extend(misfits(&table));
         if !wrong.is_empty() {
             return Err(Failure::Config(wrong));
         }
-        let config = fit(table).map_err(|why| Failure::Config(vec![why]))?;
+        let mut config = fit(table).map_err(|why| Failure::Config(vec![why]))?;
+        config.warnings = policies::lines(&loaded.warnings);
+        (config.policy, config.ladder, config.policies) = (policy, ladder, loaded.set);
         let wrong = config.check();
         if wrong.is_empty() { Ok(config) } else { Err(Failure::Config(wrong)) }
     }
@@ -163,6 +188,23 @@ fn read(file: Option<&Path>) -> Result<Option<(PathBuf, String)>, Failure> {
     }
 }
 
+/// A text that is no TOML has one problem, with its line.
+fn parse(text: &str, name: &str) -> Result<Table, Failure> {
+    text.parse().map_err(|e: toml::de::Error| {
+        let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        Failure::Config(vec![format!("{name}:{line}: {}", one_line(e.message()))])
+    })
+}
+
+/// Takes out a table; what is no table has been complained about.
+fn section_of(table: &mut Table, section: &str) -> Table {
+    match table.remove(section) {
+        Some(Value::Table(section)) => section,
+        _ => Table::new(),
+    }
+}
+
 /// Applies one `key=value`; the value is TOML, or a plain string where it is none.
 fn apply(table: &mut Table, setting: &str) -> Result<(), String> {
     let Some((key, text)) = setting.split_once('=') else {
@@ -177,6 +219,9 @@ fn apply(table: &mut Table, setting: &str) -> Result<(), String> {
     let Some(last) = path.pop().filter(|l| !l.is_empty()) else {
         return Err(format!("--set {setting}: the key is missing"));
     };
+    if path.first().is_some_and(|first| policies::SECTIONS.contains(first)) {
+        return Err(format!("--set {setting}: write policies into a file, where each problem has its line"));
+    }
     let mut at = table;
     for part in path {
         let next = at.entry(part).or_insert_with(|| Value::Table(Table::new()));
@@ -307,7 +352,9 @@ mod tests {
 
     #[test]
     fn the_shipped_file_shows_every_key_at_its_default() {
-        let shipped: Table = SHIPPED.parse().unwrap();
+        let mut shipped: Table = SHIPPED.parse().unwrap();
+        // A policy's name stands for its keys.
+        assert!(policies::resolve(&mut shipped, &file::Set::default(), &Table::new()).is_empty());
         let default: Table = toml::to_string(&Config::default()).unwrap().parse().unwrap();
         assert_eq!(shipped, default);
     }

@@ -15,7 +15,12 @@
 //! tried, once more to anybody, after a pause. Elsewhere there is no pause, for the other backend has done
 //! nothing that it should be spared.
 //!
-//! A backend that knows better answers with `x-seawall-no-retry`.
+//! The balancer document retries by what went wrong (S3, Retry Strategy): a connection that was not made up to three
+//! times at once, an answer that did not come once more with half as much time again, a 502, 503 or 504 twice. Each
+//! has its policy and its count; the pool's budget is one for all.
+//!
+//! What is a retry already (`x-seawall-attempt` above 1) is not retried here: whoever is above does that. A backend
+//! that knows better answers with `x-seawall-no-retry`.
 //!
 //! ## What is counted against a backend
 //!
@@ -32,10 +37,14 @@ use http::{HeaderMap, Method, StatusCode};
 use seawall_net::exchange::{Exchange, Finish, Head, Next, Out, Step, Target, Upstream};
 use seawall_net::problem::Problem;
 use seawall_policy::breaker::State;
+use seawall_policy::priority::Priority;
+use seawall_policy::retry::Attempt;
 use seawall_policy::{Mono, Outcome, Rng, retry};
 
+use crate::access_log::{AccessLog, Asked, Ended};
 use crate::backend::Try;
 use crate::config::Config;
+use crate::gate::{Closed, Places};
 use crate::metrics::{Again, Answer, Metrics};
 use crate::pick::{Ask, Choice, Standing, pick};
 use crate::table::{Pool, Table};
@@ -51,6 +60,7 @@ const RETRY_AFTER_SECONDS: u32 = 1;
 pub struct Balancer {
     table: ArcSwap<Table>,
     metrics: Metrics,
+    log: Option<AccessLog>,
     seed: u64,
     drawn: AtomicU64,
 }
@@ -59,6 +69,8 @@ pub struct Balancer {
 pub struct Held {
     config: Arc<Config>,
     pool: Arc<Pool>,
+    /// Given back when all is over.
+    _places: Option<Places>,
     idempotent: bool,
     started: Mono,
     deadline: Mono,
@@ -66,6 +78,9 @@ pub struct Held {
     /// Indices of the members it was sent to.
     tried: Vec<usize>,
     tries: u32,
+    failures: Failures,
+    /// Which try of its client's this request is.
+    serving: Attempt,
     last_resort_used: bool,
     current: Option<Try>,
     /// What the answer now on its way says of its backend.
@@ -74,6 +89,12 @@ pub struct Held {
     is_final: bool,
     /// Set when the client gets an answer of ours.
     answered: Option<Answer>,
+    /// How the last try that is over ended.
+    last: Outcome,
+    /// Of the backend's answer now on its way.
+    status: Option<StatusCode>,
+    /// For the access log, when there is one.
+    asked: Option<Box<Asked>>,
 }
 
 /// A try that did not bring what was asked for.
@@ -88,7 +109,14 @@ impl Balancer {
     /// Decides by `table` until it is given another one.
     #[must_use]
     pub fn new(table: Table, metrics: Metrics, seed: u64) -> Balancer {
-        Balancer { table: ArcSwap::from_pointee(table), metrics, seed, drawn: AtomicU64::new(0) }
+        let table = ArcSwap::from_pointee(table);
+        Balancer { table, metrics, log: None, seed, drawn: AtomicU64::new(0) }
+    }
+
+    /// The same, that leaves a line for each request when the configuration says so.
+    #[must_use]
+    pub fn logging_to(self, log: AccessLog) -> Balancer {
+        Balancer { log: Some(log), ..self }
     }
 
     /// The table requests begin with now.
@@ -110,14 +138,19 @@ impl Balancer {
 
     /// The next backend and the pause before it, if the request may and can be sent again.
     fn again(&self, held: &mut Held, failure: &Failure, now: Mono) -> Option<(Choice, Duration)> {
+        held.failures.count(failure);
         if !failure.replayable {
             return None;
         }
         let harmless = held.idempotent || !failure.reached;
         let (elapsed, left) = (now.since(held.started), held.deadline.since(now));
-        let policy = &held.config.retry;
-        let next = policy.next(held.tries, failure.outcome, harmless, elapsed, left, &mut held.rng);
-        let (after, cost) = match next {
+        let config = held.config.clone();
+        let (policy, outcome, failed) = held.failures.retried_by(failure, &config);
+        if !policy.retries_below(held.serving) {
+            return None;
+        }
+        let next = policy.next(failed, outcome, harmless, elapsed, left, &mut held.rng);
+        let (least, cost) = match next {
             retry::Next::Stop(_) => return None,
             retry::Next::Again { after, cost } | retry::Next::Elsewhere { after, cost } => (after, cost),
         };
@@ -130,13 +163,28 @@ impl Balancer {
             choice = draw(Ask::LastResort);
         }
         let choice = choice?;
+        // Another backend has done nothing that it should be spared; the same one gets time to come back.
+        let pause = match held.tried.contains(&choice.index) {
+            false => Some(Duration::ZERO),
+            true => {
+                match config.retry.next(held.tries, Outcome::Failed, true, elapsed, left, &mut held.rng) {
+                    retry::Next::Again { after, .. } | retry::Next::Elsewhere { after, .. } => {
+                        Some(after.max(least))
+                    }
+                    retry::Next::Stop(_) => None,
+                }
+            }
+        };
+        let Some(pause) = pause else {
+            choice.give_back(now);
+            return None;
+        };
         if !held.pool.budget.withdraw(now, cost) {
             self.metrics.budget_exhausted.inc();
             choice.give_back(now);
             return None;
         }
         self.metrics.retry(failure.reason);
-        let pause = if held.tried.contains(&choice.index) { after } else { Duration::ZERO };
         Some((choice, pause))
     }
 
@@ -144,6 +192,7 @@ impl Balancer {
     fn settle(&self, held: &mut Held, outcome: Outcome, refused: bool, now: Mono) {
         let Some(current) = held.current.take() else { return };
         let backend = current.addr();
+        held.last = outcome;
         self.metrics.tried(outcome);
         let ended = current.end(outcome, refused, now);
         if let Some(time) = ended.ejected {
@@ -160,6 +209,36 @@ impl Balancer {
     }
 }
 
+/// How often a request failed, by what the balancer document retries differently.
+#[derive(Debug, Clone, Copy, Default)]
+struct Failures {
+    connect: u32,
+    timeout: u32,
+    other: u32,
+}
+
+impl Failures {
+    fn count(&mut self, failure: &Failure) {
+        match failure {
+            Failure { reached: false, .. } => self.connect += 1,
+            Failure { outcome: Outcome::Timeout, .. } => self.timeout += 1,
+            _ => self.other += 1,
+        }
+    }
+
+    /// The policy for this kind of failure, what the failure is to it, and how often it has happened.
+    fn retried_by<'c>(self, failure: &Failure, config: &'c Config) -> (&'c retry::Policy, Outcome, u32) {
+        match failure {
+            // Whether nobody listened or nobody answered in time: no connection, and nothing was sent.
+            Failure { reached: false, .. } => (&config.retry_connect, Outcome::Unreachable, self.connect),
+            Failure { outcome: Outcome::Timeout, .. } => {
+                (&config.retry_timeout, Outcome::Timeout, self.timeout)
+            }
+            Failure { outcome, .. } => (&config.retry, *outcome, self.other),
+        }
+    }
+}
+
 impl Held {
     fn send(&mut self, choice: Choice, now: Mono) -> Target {
         self.tries += 1;
@@ -170,9 +249,11 @@ impl Held {
         Target {
             addr: backend.addr(),
             connect: config.connect_timeout,
-            respond: config.retry.timeout(self.tries, config.try_timeout),
+            respond: config.retry_timeout.timeout(1 + self.failures.timeout, config.try_timeout),
             // Also for what must not happen twice: while no connection was made, it has not happened once.
-            keep_body: config.retry.attempts > 1,
+            keep_body: [&config.retry, &config.retry_connect, &config.retry_timeout]
+                .iter()
+                .any(|policy| policy.attempts > 1 && policy.retries_below(self.serving)),
         }
     }
 }
@@ -180,32 +261,50 @@ impl Held {
 impl Exchange for Balancer {
     type Held = Held;
 
-    fn on_head(&self, head: &Head<'_>, now: Mono, _: &mut Out) -> Next<Held> {
-        if head.method == Method::TRACE {
-            return self.refuse(Answer::Refused);
-        }
+    fn priority(&self, head: &Head<'_>) -> Priority {
         let table = self.table.load();
-        let Some(routed) = table.route(head.host, head.path) else { return self.refuse(Answer::NoRoute) };
+        table.route(head.host, head.path).map_or(Priority::P0, |routed| routed.gate.priority)
+    }
+
+    fn on_head(&self, head: &Head<'_>, now: Mono, _: &mut Out) -> Next<Held> {
+        let table = self.table.load();
+        if head.method == Method::TRACE {
+            return self.refuse(Answer::Refused, AccessLog::asked(&table.config, head, None));
+        }
+        let Some(routed) = table.route(head.host, head.path) else {
+            return self.refuse(Answer::NoRoute, AccessLog::asked(&table.config, head, None));
+        };
+        let asked = AccessLog::asked(&table.config, head, Some(routed));
+        let places = match routed.gate.pass(head, now) {
+            Ok(places) => places,
+            Err(closed) => return self.shut(closed, asked, now),
+        };
         let pool = &routed.pool;
         let mut rng = self.rng();
         let standing = Standing::of(&pool.members, table.config.panic_threshold, now);
         let choice = pick(&pool.members, &standing, &[], Ask::First, &mut rng, now);
-        let Some(choice) = choice else { return self.refuse(Answer::NoBackends) };
+        let Some(choice) = choice else { return self.refuse(Answer::NoBackends, asked) };
         pool.budget.deposit(now);
         let mut held = Held {
             config: table.config.clone(),
             pool: pool.clone(),
+            _places: places,
             idempotent: is_idempotent(head.method, head.headers),
             started: now,
             deadline: head.deadline,
             rng,
             tried: Vec::with_capacity(1),
             tries: 0,
+            failures: Failures::default(),
+            serving: head.attempt,
             last_resort_used: false,
             current: None,
             judged: Outcome::Success,
             is_final: false,
             answered: None,
+            last: Outcome::Abandoned,
+            status: None,
+            asked,
         };
         let target = held.send(choice, now);
         Next::Forward(target, held)
@@ -228,7 +327,10 @@ impl Exchange for Balancer {
                         Step::Retry(held.send(choice, now), pause)
                     }
                     // The backend's own words are better than ours. The try ends with the answer's last byte.
-                    None => Step::Go,
+                    None => {
+                        held.status = Some(status);
+                        Step::Go
+                    }
                 }
             }
             Upstream::Failed { outcome, reached, replayable } => {
@@ -237,6 +339,7 @@ impl Exchange for Balancer {
                     (Outcome::Timeout, true) => Again::Timeout,
                     (_, true) => Again::Broken,
                 };
+                held.status = None;
                 let refused = !reached && outcome == Outcome::Unreachable;
                 self.settle(held, outcome, refused, now);
                 let replayable = replayable && !held.is_final;
@@ -265,13 +368,38 @@ impl Exchange for Balancer {
         };
         self.settle(&mut held, outcome, false, now);
         self.metrics.request(held.answered.unwrap_or(answer));
+        if let (Some(log), Some(asked)) = (&self.log, held.asked.take()) {
+            let status = held.answered.map(|answer| problem(answer).status).or(held.status);
+            let (outcome, took) = (Some(held.last), now.since(held.started));
+            let backend = held.tried.last().map(|index| &*held.pool.members[*index]);
+            log.ended(*asked, &Ended { status, outcome, tries: held.tries, took }, backend);
+        }
     }
 }
 
 impl Balancer {
-    fn refuse(&self, answer: Answer) -> Next<Held> {
+    fn refuse(&self, answer: Answer, asked: Option<Box<Asked>>) -> Next<Held> {
+        self.refuse_with(answer, problem(answer), asked)
+    }
+
+    fn shut(&self, closed: Closed, asked: Option<Box<Asked>>, now: Mono) -> Next<Held> {
+        let (answer, seconds) = match closed {
+            Closed::Limited(at) => {
+                let seconds = at.since(now).as_millis().div_ceil(1000);
+                (Answer::RateLimited, u32::try_from(seconds).unwrap_or(u32::MAX).max(1))
+            }
+            Closed::Full => (Answer::RouteFull, RETRY_AFTER_SECONDS),
+        };
+        self.refuse_with(answer, problem(answer).retry_after(seconds), asked)
+    }
+
+    fn refuse_with(&self, answer: Answer, problem: Problem, asked: Option<Box<Asked>>) -> Next<Held> {
         self.metrics.request(answer);
-        Next::Refuse(problem(answer))
+        if let (Some(log), Some(asked)) = (&self.log, asked) {
+            let status = Some(problem.status);
+            log.ended(*asked, &Ended { status, outcome: None, tries: 0, took: Duration::ZERO }, None);
+        }
+        Next::Refuse(problem)
     }
 }
 
@@ -303,6 +431,16 @@ fn problem(answer: Answer) -> Problem {
             return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no_backends", message)
                 .retry_after(RETRY_AFTER_SECONDS);
         }
+        Answer::RateLimited => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate_limited",
+            "this client makes too many requests; try again after the time in Retry-After",
+        ),
+        Answer::RouteFull => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "route_full",
+            "as many requests as this route may have are in flight; try again shortly",
+        ),
         Answer::UpstreamTimeout => {
             (StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", "no backend answered in time")
         }

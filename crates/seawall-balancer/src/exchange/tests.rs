@@ -6,6 +6,7 @@ use http::HeaderValue;
 use seawall_net::telemetry::Scope;
 use seawall_policy::breaker::Trip;
 use seawall_policy::probe;
+use seawall_policy::retry::Attempt;
 
 use super::*;
 use crate::config::Route;
@@ -26,9 +27,9 @@ fn after(ms: u64) -> Mono {
 fn balancer_with(n: u16, change: impl FnOnce(&mut Config)) -> (Balancer, Scope) {
     let route = |host: &str, backends: Vec<SocketAddr>| Route {
         host: host.to_owned(),
-        path_prefix: None,
         service: backends.is_empty().then(|| "nobody".to_owned()),
         backends,
+        ..Route::default()
     };
     let routes = vec![route("one.test", (1..=n).map(addr).collect()), route("empty.test", Vec::new())];
     let mut config = Config { route: routes, ..Config::default() };
@@ -74,11 +75,13 @@ struct Call {
     host: &'static str,
     headers: HeaderMap,
     replayable: bool,
+    attempt: Attempt,
 }
 
 impl Call {
     fn of(method: Method) -> Call {
-        Call { method, host: "one.test", headers: HeaderMap::new(), replayable: true }
+        let (host, headers) = ("one.test", HeaderMap::new());
+        Call { method, host, headers, replayable: true, attempt: Attempt::FIRST }
     }
 
     fn get() -> Call {
@@ -91,6 +94,11 @@ impl Call {
         call
     }
 
+    /// The second try of somebody above.
+    fn retry() -> Call {
+        Call { attempt: Attempt::FIRST.next(), ..Call::get() }
+    }
+
     fn begin(&self, b: &Balancer, now: Mono) -> Next<Held> {
         let head = Head {
             method: &self.method,
@@ -99,6 +107,7 @@ impl Call {
             host: self.host,
             headers: &self.headers,
             peer: addr(9),
+            attempt: self.attempt,
             deadline: DEADLINE,
         };
         b.on_head(&head, now, &mut Out::default())
@@ -206,11 +215,20 @@ fn what_the_client_gets_and_how_many_backends_were_asked() {
         (3, once(), &[s(503)], Status(503), 1),
         // The backend knows better.
         (3, Call::get(), &[With(503, NO_RETRY)], Status(503), 1),
-        // Three tries; the last failure decides, and a backend's own words are better than ours.
-        (9, Call::get(), &[Broke, Late, s(503)], Status(503), 3),
+        // Three retries of a connection, two of a bad answer, one of none; each kind counts for itself.
+        (9, Call::get(), &[Refused, Refused, Refused, Refused], Problem(502, "bad_gateway"), 4),
+        (9, Call::get(), &[s(502), s(503), s(504)], Status(504), 3),
+        (9, Call::get(), &[Late, Late], Problem(504, "upstream_timeout"), 2),
+        (9, Call::get(), &[Refused, Late, s(503), Refused, s(503), ok], Status(200), 6),
+        // The last failure decides, and a backend's own words are better than ours.
+        (9, Call::get(), &[Broke, Late, s(503), s(503)], Status(503), 4),
         (9, Call::get(), &[s(503), s(503), Broke], Problem(502, "bad_gateway"), 3),
-        (9, Call::get(), &[Refused, Refused, Late], Problem(504, "upstream_timeout"), 3),
-        (9, Call::get(), &[Refused, Refused, NoConnection], Problem(504, "upstream_timeout"), 3),
+        (9, Call::get(), &[Refused, Late, Late], Problem(504, "upstream_timeout"), 3),
+        (9, Call::get(), &[Refused, Refused, Refused, NoConnection], Problem(504, "upstream_timeout"), 4),
+        // Somebody above retries already.
+        (9, Call::retry(), &[Broke], Problem(502, "bad_gateway"), 1),
+        (9, Call::retry(), &[Refused], Problem(502, "bad_gateway"), 1),
+        (9, Call::retry(), &[s(503)], Status(503), 1),
         // Nobody is asked twice, except when no connection was made: then once more, anybody.
         (1, Call::get(), &[Broke], Problem(502, "bad_gateway"), 1),
         (1, Call::get(), &[s(503)], Status(503), 1),
@@ -268,6 +286,17 @@ fn another_backend_is_asked_at_once_and_the_same_one_after_a_pause() {
 }
 
 #[test]
+fn the_try_after_one_that_was_late_has_half_as_much_time_again() {
+    let (b, _) = balancer(3);
+    let call = Call::get();
+    let Next::Forward(first, mut held) = call.begin(&b, NOW) else { panic!("refused") };
+    let (Step::Retry(refused, _), _) = call.step(&b, &mut held, Met::Refused) else { panic!("no retry") };
+    let (Step::Retry(second, _), _) = call.step(&b, &mut held, Met::Late) else { panic!("no retry") };
+    assert_eq!([first, refused, second].map(|target| target.respond.as_millis()), [3_000, 3_000, 4_500]);
+    b.on_end(held, Finish::Abandoned, NOW);
+}
+
+#[test]
 fn no_try_begins_after_the_deadline() {
     let (b, _) = balancer(3);
     let call = Call::get();
@@ -292,7 +321,9 @@ fn an_answer_that_is_final_stays_so_when_it_breaks_off() {
 
 #[test]
 fn with_a_single_try_no_body_is_kept() {
-    let (b, _) = balancer_with(2, |c| c.retry.attempts = 1);
+    let (b, _) = balancer_with(2, |c| {
+        (c.retry.attempts, c.retry_connect.attempts, c.retry_timeout.attempts) = (1, 1, 1);
+    });
     let Next::Forward(target, held) = Call::keyed(Method::POST).begin(&b, NOW) else { panic!("refused") };
     assert!(!target.keep_body);
     b.on_end(held, Finish::Abandoned, NOW);

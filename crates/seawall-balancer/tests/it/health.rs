@@ -119,8 +119,7 @@ fn a_service_is_found_in_the_registry_and_kept_when_that_dies() {
     let answer =
         format!("HTTP/1.1 200 OK\r\nx-consul-index: 7\r\ncontent-length: {}\r\n\r\n{entry}", entry.len());
     let mut registry = Backend::start(Does::Say(answer));
-    let links =
-        Route { host: "one.test".into(), path_prefix: None, service: Some("links".into()), backends: vec![] };
+    let links = Route { host: "one.test".into(), service: Some("links".into()), ..Route::default() };
     let config = Config { route: vec![links], ..Config::default() };
     let discovery = discovery::Config { registry: vec![registry.addr], ..discovery::Config::default() };
     let rig = Rig::start(config, discovery);

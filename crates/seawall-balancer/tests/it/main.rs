@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod access_log;
 mod admin;
 mod backend;
 mod client;
 mod failover;
 mod forward;
+mod gates;
 mod health;
 mod rig;

@@ -36,7 +36,7 @@ pub(crate) struct Rig {
 /// A route from `host` to `backends`.
 pub(crate) fn route(host: &str, backends: &[&Backend]) -> Route {
     let backends = backends.iter().map(|b| b.addr).collect();
-    Route { host: host.to_owned(), path_prefix: None, service: None, backends }
+    Route { host: host.to_owned(), backends, ..Route::default() }
 }
 
 fn nowhere() -> SocketAddr {

@@ -259,7 +259,11 @@ impl Member {
 fn switched_off(without: &[Mechanism]) -> Vec<&'static str> {
     let set = |mechanism: &Mechanism| -> &'static [&'static str] {
         match mechanism {
-            Mechanism::Retry => &["balancer.retry.attempts=1"],
+            Mechanism::Retry => &[
+                "balancer.retry.attempts=1",
+                "balancer.retry_connect.attempts=1",
+                "balancer.retry_timeout.attempts=1",
+            ],
             // The least stale_max there is: a list is then dropped with the first question nobody answers.
             Mechanism::Cache => &["discovery.when_unreachable=fail-closed", "discovery.stale_max=1s"],
         }

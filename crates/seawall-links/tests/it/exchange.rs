@@ -10,6 +10,7 @@ use seawall_links::service::{Ask, Service};
 use seawall_net::exchange::{Exchange, Head, Next, Out};
 use seawall_policy::Mono;
 use seawall_policy::deadline::Deadline;
+use seawall_policy::retry::Attempt;
 use tempfile::{TempDir, tempdir};
 
 use crate::making::{config, files, host};
@@ -38,7 +39,16 @@ fn soon(service: &Service) -> Deadline {
 fn decide(redirects: &Redirects, method: &Method, path: &str, now: Mono) -> Option<(u16, Out)> {
     let headers = HeaderMap::new();
     let peer = ([127, 0, 0, 1], 1).into();
-    let head = Head { method, path, query: None, host: "x", headers: &headers, peer, deadline: now };
+    let head = Head {
+        method,
+        path,
+        query: None,
+        host: "x",
+        headers: &headers,
+        peer,
+        attempt: Attempt::FIRST,
+        deadline: now,
+    };
     let mut out = Out::default();
     match redirects.on_head(&head, now, &mut out) {
         Next::Replied => Some((out.status.as_u16(), out)),

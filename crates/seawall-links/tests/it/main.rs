@@ -4,6 +4,7 @@
 
 mod bytes;
 mod exchange;
+mod limits;
 mod links;
 mod lives;
 mod making;

@@ -2,3 +2,4 @@
 //! nothing itself.
 
 pub mod deadline;
+pub mod rate;

@@ -13,10 +13,9 @@ use http::StatusCode;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use seawall_policy::Clock;
-use seawall_policy::inflight::Place;
 use tokio::time::{Sleep, sleep};
 
-use crate::admission::Admitted;
+use crate::admission::{Admitted, Place};
 use crate::exchange::{Exchange, Finish};
 
 /// A body that keeps a value until its last byte was taken or its client has left.

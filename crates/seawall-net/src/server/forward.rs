@@ -17,11 +17,13 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use seawall_policy::Outcome;
 use seawall_policy::deadline::{self, Deadline};
-use seawall_policy::inflight::Place;
+use seawall_policy::retry::{self, Attempt};
 use tokio::time::timeout;
 
 use super::Port;
 use super::body::{Held, Observed, Passing, Progress};
+use super::head;
+use crate::admission::Place;
 use crate::client::{Payload, Reply};
 use crate::exchange::{Exchange, Finish, Step, Target, Upstream};
 use crate::problem::Problem;
@@ -38,7 +40,6 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_ATTEMPT: HeaderName = HeaderName::from_static("x-seawall-attempt");
 
 /// A request body on its way to a backend.
 struct Outgoing {
@@ -61,13 +62,16 @@ impl<E: Exchange> Port<E> {
         let mut held = Held::new(exchange.clone(), self.clock.clone(), held, place);
         let (mut parts, body) = request.into_parts();
         rewrite(&mut parts, peer);
+        // A retry is told as one also to those further down, whichever try it is here.
+        let mut passed_on = head::attempt(&parts.headers)?;
         let mut body = outgoing(body, target.keep_body, deadline.remaining(self.clock.now())).await?;
         for attempt in 1..=TRIES_MAX {
             let left = deadline.remaining(self.clock.now());
             if left.is_zero() {
                 return Err(too_late());
             }
-            stamp(&mut parts.headers, attempt, left);
+            stamp(&mut parts.headers, passed_on, left);
+            passed_on = passed_on.next();
             let (connect, respond) = (target.connect.min(left), target.respond.min(left));
             let sent =
                 self.client.send(target.addr, parts.clone(), &mut body.payload, connect, respond).await;
@@ -235,8 +239,8 @@ fn rewrite(parts: &mut Parts, peer: SocketAddr) {
 }
 
 /// Tells the backend how often this was tried and how long anyone will wait.
-fn stamp(headers: &mut HeaderMap, attempt: u32, left: Duration) {
-    headers.insert(X_ATTEMPT, HeaderValue::from(attempt));
+fn stamp(headers: &mut HeaderMap, attempt: Attempt, left: Duration) {
+    headers.insert(retry::HEADER, HeaderValue::from_static(attempt.header_value()));
     let ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
     headers.insert(HeaderName::from_static(deadline::HEADER), HeaderValue::from(ms));
 }

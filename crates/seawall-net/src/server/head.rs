@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::header::HOST;
-use http::{Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use seawall_policy::Mono;
 use seawall_policy::deadline::{self, Deadline};
+use seawall_policy::priority::{self, Priority};
+use seawall_policy::retry::{self, Attempt};
 
 use crate::exchange::Head;
 use crate::problem::Problem;
@@ -76,6 +78,7 @@ pub(super) fn view(
         host,
         headers: request.headers(),
         peer,
+        attempt: attempt(request.headers())?,
         deadline,
     })
 }
@@ -90,16 +93,33 @@ fn host_only(value: &str) -> &str {
 
 /// The client's own patience, or the port's limit where that is shorter.
 pub(super) fn deadline(request: &Request<Incoming>, now: Mono, limit: Duration) -> Result<Deadline, Problem> {
-    let limit = Deadline::after(now, limit);
-    let Some(value) = request.headers().get(deadline::HEADER) else { return Ok(limit) };
-    let asked = value.to_str().ok().and_then(|v| Deadline::parse(v, now).ok());
-    match asked {
-        Some(asked) => Ok(Deadline { at: asked.at.min(limit.at) }),
-        None => Err(bad(
-            "bad_deadline",
-            "x-seawall-deadline-ms must be a whole number of milliseconds, at most an hour",
-        )),
+    type Parse = fn(&str, Mono) -> Result<Deadline, deadline::ParseError>;
+    let mut strictest = Deadline::after(now, limit);
+    let headers: [(&str, Parse); 2] =
+        [(deadline::HEADER, Deadline::parse), (deadline::GRPC_HEADER, Deadline::parse_grpc)];
+    for (name, parse) in headers {
+        let Some(value) = request.headers().get(name) else { continue };
+        let asked = parse(value.to_str().unwrap_or_default(), now);
+        let asked =
+            asked.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "bad_deadline", e.to_string()))?;
+        strictest = strictest.min(asked);
     }
+    Ok(strictest)
+}
+
+/// Which try of its client's a request is.
+pub(super) fn attempt(headers: &HeaderMap) -> Result<Attempt, Problem> {
+    let Some(value) = headers.get(retry::HEADER) else { return Ok(Attempt::FIRST) };
+    Attempt::parse(value.to_str().unwrap_or_default())
+        .map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "bad_attempt", e.to_string()))
+}
+
+/// The class the caller gives itself.
+pub(super) fn priority(headers: &HeaderMap) -> Result<Option<Priority>, Problem> {
+    let Some(value) = headers.get(priority::HEADER) else { return Ok(None) };
+    let read = value.to_str().ok().and_then(|v| Priority::parse(v).ok());
+    let wrong = || Problem::new(StatusCode::BAD_REQUEST, "bad_priority", priority::ParseError.to_string());
+    read.map(Some).ok_or_else(wrong)
 }
 
 fn bad(code: &'static str, message: &'static str) -> Problem {

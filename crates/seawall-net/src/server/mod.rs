@@ -24,12 +24,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use seawall_policy::Clock;
+use seawall_policy::admission::{Ask, Refusal};
+use seawall_policy::{Clock, Mono};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt;
 
-use crate::admission::{Admission, Admitted};
+use crate::admission::{Admission, Admitted, Place};
 use crate::client::Client;
 use crate::exchange::{Exchange, Next, Out};
 use crate::host::{Drained, Host};
@@ -236,8 +237,13 @@ impl<E: Exchange> Port<E> {
         }
         // Before admission: a stranger must not take places from those who may.
         self.check_token(&request)?;
-        let place = self.server.admission.admit()?;
         let deadline = head::deadline(&request, now, self.server.limits.deadline)?;
+        let asked = head::priority(request.headers())?;
+        let priority = {
+            let head = head::view(&request, peer, deadline.at)?;
+            self.server.exchange.priority(&head).lowered_to(asked)
+        };
+        let place = self.admit(Ask { deadline: Some(deadline), ..Ask::new(priority) }, now).await?;
         let mut out = Out::default();
         let next = {
             let head = head::view(&request, peer, deadline.at)?;
@@ -263,6 +269,21 @@ impl<E: Exchange> Port<E> {
                 Ok(response.map(|b| body::guarded(b, admitted)))
             }
             Next::Forward(target, held) => self.forward(request, peer, deadline, target, held, place).await,
+        }
+    }
+
+    /// A place, at once or after the short wait that the shedder asks for. Who waits holds its connection and
+    /// nothing else, so `connections_max` bounds how many do.
+    async fn admit(&self, mut ask: Ask, now: Mono) -> Result<Place, Problem> {
+        let admission = &self.server.admission;
+        match admission.admit(&ask, now) {
+            Err(Refusal::Later(at)) if ask.deadline.is_none_or(|deadline| at < deadline.at) => {
+                tokio::time::sleep(at.since(now)).await;
+                ask.waited = true;
+                let now = self.clock.now();
+                admission.admit(&ask, now).map_err(|refusal| admission.refuse(refusal, now))
+            }
+            told => told.map_err(|refusal| admission.refuse(refusal, now)),
         }
     }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod admission;
 mod client;
 mod forward;
 mod host;
@@ -25,6 +26,7 @@ use seawall_net::server::{Limits, Server};
 use seawall_net::tasks::Tasks;
 use seawall_net::telemetry::Scope;
 use seawall_policy::Mono;
+use seawall_policy::priority::Priority;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -46,11 +48,14 @@ pub(crate) fn host() -> Host {
     }
 }
 
-/// `/fast` from the exchange, everything else from the router.
+/// `/fast` from the exchange, everything else from the router. `/echo` matters little (P3), all else much (P0).
 pub(crate) struct Fast;
 
 impl Exchange for Fast {
     type Held = std::convert::Infallible;
+    fn priority(&self, head: &Head<'_>) -> Priority {
+        if head.path == "/echo" { Priority::P3 } else { Priority::P0 }
+    }
     fn on_head(&self, head: &Head<'_>, _: Mono, out: &mut Out) -> Next<Self::Held> {
         if head.path != "/fast" {
             return Next::General;
@@ -75,7 +80,13 @@ pub(crate) struct Port {
 impl Port {
     /// A port with a fast path, a few slow ones, and these limits.
     pub(crate) fn start(in_flight_max: usize, limits: Limits) -> Port {
+        Port::behind(limits, |host| Admission::new(in_flight_max, &host.metrics))
+    }
+
+    /// The same behind another gate.
+    pub(crate) fn behind(limits: Limits, gate: impl FnOnce(&Host) -> Arc<Admission>) -> Port {
         let host = host();
+        let admission = gate(&host);
         let bound =
             host.listeners.tcp("test.listen", SocketAddr::from(([127, 0, 0, 1], 0)), Purpose::Api).unwrap();
         let addr = bound.addr;
@@ -93,7 +104,7 @@ impl Port {
         let server = Server {
             exchange: Arc::new(Fast),
             general,
-            admission: Admission::new(in_flight_max, &host.metrics),
+            admission,
             limits,
             ops: Some(Ops::new("test", states, &host)),
         };

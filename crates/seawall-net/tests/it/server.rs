@@ -70,6 +70,8 @@ async fn odd_targets_and_hosts_are_refused() {
         ("GET /fast HTTP/1.1\r\n\r\n", "bad_host"),
         ("GET /fast HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "bad_host"),
         ("GET /fast HTTP/1.1\r\nHost: a\r\nx-seawall-deadline-ms: soon\r\n\r\n", "bad_deadline"),
+        ("GET /fast HTTP/1.1\r\nHost: a\r\ngrpc-timeout: 5 s\r\n\r\n", "bad_deadline"),
+        ("GET /fast HTTP/1.1\r\nHost: a\r\nx-seawall-priority: urgent\r\n\r\n", "bad_priority"),
     ] {
         let answer = port.say(request.as_bytes()).await;
         assert!(answer.contains(code), "{request:?} → {answer:?}");
@@ -138,7 +140,7 @@ async fn the_pages_every_system_has() {
     assert!(port.get("/-/healthy").await.ends_with("ok\n"));
     let ready = port.get("/-/ready").await;
     assert!(ready.contains(r#""system":"test","ready":true,"state":"ready","restarts":0"#), "{ready}");
-    assert!(port.get("/metrics").await.contains("seawall_test_requests_shed_total 0"));
+    assert!(port.get("/metrics").await.contains(r#"seawall_test_requests_refused_total{reason="full"} 0"#));
     assert!(port.say(b"POST /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await.starts_with("HTTP/1.1 405"));
 }
 

@@ -12,16 +12,18 @@ use crate::exit::Failure;
 pub(crate) fn check(source: &ConfigSource, json: bool) -> Result<ExitCode, Failure> {
     let checked = Config::load(source.file.as_deref(), &source.set);
     if !json {
-        checked?;
+        for warning in &checked?.warnings {
+            println!("{warning}");
+        }
         println!("the configuration is good");
         return Ok(ExitCode::SUCCESS);
     }
-    let problems = match checked {
-        Ok(_) => Vec::new(),
-        Err(Failure::Config(problems)) => problems,
+    let (problems, warnings) = match checked {
+        Ok(config) => (Vec::new(), config.warnings),
+        Err(Failure::Config(problems)) => (problems, Vec::new()),
         Err(other) => return Err(other),
     };
-    println!("{}", json!({ "good": problems.is_empty(), "problems": problems }));
+    println!("{}", json!({ "good": problems.is_empty(), "problems": problems, "warnings": warnings }));
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { Failure::Config(problems).code() })
 }
 

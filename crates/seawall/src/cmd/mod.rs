@@ -5,4 +5,5 @@ pub(crate) mod drill;
 mod http;
 pub(crate) mod links;
 pub(crate) mod load;
+pub(crate) mod policy;
 pub(crate) mod status;

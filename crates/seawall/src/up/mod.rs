@@ -61,6 +61,7 @@ impl Up {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let config = Config::load(self.file.as_deref(), &self.set)?;
         logging::start(&config.log)?;
+        warn_of(&config);
         limits::raise_open_files();
         let plants = Plants::new(&self.plants).map_err(Failure::Usage)?;
         for plant in &self.plants {
@@ -153,6 +154,7 @@ impl Up {
     fn reload(&self, live: &watch::Sender<Arc<Config>>) {
         match Config::load(self.file.as_deref(), &self.set) {
             Ok(config) => {
+                warn_of(&config);
                 tracing::info!(
                     "configuration read again; the balancer's routes and policies apply now, all else at the next start"
                 );
@@ -160,6 +162,13 @@ impl Up {
             }
             Err(bad) => tracing::error!(problems = %bad, "configuration refused, keeping the last good one"),
         }
+    }
+}
+
+/// What is taken as it is and should be known.
+fn warn_of(config: &Config) {
+    for problem in &config.warnings {
+        tracing::warn!(problem, "a policy may not do what it seems to say");
     }
 }
 

@@ -28,7 +28,10 @@ fn every_wrong_key_is_reported_and_nothing_starts() {
 #[test]
 fn a_check_speaks_json_to_programs() {
     let good = seawall(&["config", "check", "--json"]);
-    assert_eq!((good.status.code(), good.stdout), (Some(0), b"{\"good\":true,\"problems\":[]}\n".to_vec()));
+    assert_eq!(
+        (good.status.code(), good.stdout),
+        (Some(0), b"{\"good\":true,\"problems\":[],\"warnings\":[]}\n".to_vec())
+    );
     let bad = seawall(&["config", "check", "--json", "--set", "links.colour=1"]);
     let said: serde_json::Value = serde_json::from_slice(&bad.stdout).unwrap();
     assert_eq!((bad.status.code(), said["good"].as_bool()), (Some(78), Some(false)));

@@ -12,5 +12,7 @@ mod fleet;
 mod lifecycle;
 mod load;
 mod panic;
+mod policy;
+mod policy_replay;
 mod real_input;
 mod real_peers;

@@ -1,0 +1,117 @@
+//! Policies in the configuration file, and their names in the sections of systems.
+//!
+//! `[balancer.retry]` holds a policy's keys; `[balancer] retry = "mine"` names one instead, from the file's own
+//! `[policy.retry.mine]` or among the presets. A name is replaced by the keys it stands for before the section
+//! is read, so that systems know nothing of names.
+
+use std::path::Path;
+
+use seawall_policy::file::{self, Loaded};
+use toml::{Table, Value};
+
+use crate::exit::Failure;
+
+/// Where systems keep policies, and of which kind.
+pub(crate) const USES: [(&str, &str); 9] = [
+    ("balancer.breaker", "breaker"),
+    ("balancer.retry", "retry"),
+    ("balancer.retry_connect", "retry"),
+    ("balancer.retry_timeout", "retry"),
+    ("balancer.retry_budget", "budget"),
+    ("balancer.shed", "shed"),
+    ("links.store_breaker", "breaker"),
+    ("links.shed", "shed"),
+    ("links.create_rate", "rate"),
+];
+
+/// The tables that hold policies and belong to no system.
+pub(crate) const SECTIONS: [&str; 2] = ["policy", "ladder"];
+
+/// The policies of a file of nothing else.
+///
+/// # Errors
+/// Everything wrong with it, each with its line.
+pub(crate) fn read(path: &Path) -> Result<Loaded, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Failure::Config(vec![format!("cannot read {}: {e}", path.display())]))?;
+    file::parse(&text, &path.display().to_string()).map_err(|problems| Failure::Config(lines(&problems)))
+}
+
+/// One line for each.
+pub(super) fn lines(problems: &[file::Problem]) -> Vec<String> {
+    problems.iter().map(ToString::to_string).collect()
+}
+
+/// Puts a policy's keys wherever its name stands. What is unknown is taken out and told; `written` are the
+/// file's policies as they stand there, of which a bad one is no unknown name.
+pub(super) fn resolve(table: &mut Table, policies: &file::Set, written: &Table) -> Vec<String> {
+    USES.iter().filter_map(|(key, kind)| resolve_one(table, key, kind, policies, written)).collect()
+}
+
+fn resolve_one(
+    table: &mut Table,
+    key: &str,
+    kind: &str,
+    policies: &file::Set,
+    written: &Table,
+) -> Option<String> {
+    let (section, last) = key.rsplit_once('.')?;
+    let section = find_mut(table, section)?;
+    let name = section.get(last)?.as_str()?.to_owned();
+    if let Some(policy) = policies.entry(kind, &name) {
+        section.insert(last.to_owned(), Value::Table(policy.table()));
+        return None;
+    }
+    section.remove(last);
+    if written.get(kind).is_some_and(|kind| kind.get(&name).is_some()) {
+        return None;
+    }
+    let near = policies.nearest(&format!("{kind}.{name}"));
+    let near: Vec<&str> = near.iter().filter_map(|full| full.strip_prefix(kind)?.strip_prefix('.')).collect();
+    let meant =
+        if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(" or ")) };
+    Some(format!(
+        "{key}: use the keys of a {kind} policy or the name of one; there is none called {name:?}{meant} \
+         (`seawall policy explain` lists them)"
+    ))
+}
+
+fn find_mut<'t>(table: &'t mut Table, path: &str) -> Option<&'t mut Table> {
+    path.split('.').try_fold(table, |at, part| at.get_mut(part)?.as_table_mut())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn every_use_is_a_section_that_holds_a_policy_of_its_kind() {
+        let default = Table::try_from(Config::default()).unwrap();
+        for (key, kind) in USES {
+            let policy = key.split('.').try_fold(&default, |at, part| at.get(part)?.as_table()).unwrap();
+            let text = toml::to_string(&Table::from_iter([(
+                "policy".to_owned(),
+                Value::Table(Table::from_iter([(
+                    kind.to_owned(),
+                    Value::Table(Table::from_iter([("used".to_owned(), Value::Table(policy.clone()))])),
+                )])),
+            )]));
+            assert!(file::parse(&text.unwrap(), key).unwrap().set.entry(kind, "used").is_some(), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_name_becomes_the_keys_it_stands_for_and_an_unknown_one_is_told() {
+        let mut table: Table =
+            "[balancer]\nbreaker = 's3-balancer-verbatim'\nretry = 's3-requst'\nretry_budget = { ratio = 0.1 }\n"
+                .parse()
+                .unwrap();
+        let wrong = resolve(&mut table, &file::Set::default(), &Table::new());
+        assert_eq!(wrong.len(), 1, "{wrong:#?}");
+        assert!(wrong[0].starts_with("balancer.retry: ") && wrong[0].contains("s3-request"), "{wrong:#?}");
+        let balancer = table["balancer"].as_table().unwrap();
+        assert_eq!(balancer["breaker"]["open"]["growth"].as_float(), Some(1.0));
+        assert!(!balancer.contains_key("retry") && balancer["retry_budget"]["ratio"].as_float() == Some(0.1));
+    }
+}
