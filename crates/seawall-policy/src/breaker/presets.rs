@@ -64,13 +64,14 @@ impl Policy {
 
     /// Balancer (S3, Circuit Breaker Pattern), one per backend: half of at least 20 requests failed, in a
     /// window of 10 s that the document leaves open. 3 of 5 probes close it: the same 50 % rule, where its
-    /// diagram closes on the first.
+    /// diagram closes on the first. "Too busy" is not counted: a backend that sheds half of its searches is up,
+    /// and answers all that matters more.
     #[must_use]
     pub fn s3_balancer() -> Policy {
         Policy {
             window: Duration::from_secs(10),
             trip: vec![Trip::Ratio { ratio: 0.5, min: 20 }],
-            count: Class::ALL.to_vec(),
+            count: vec![Class::Failed, Class::Timeout, Class::Unreachable],
             open: Open::doubling(30),
             half_open: HalfOpen { admit: 5, close_after: 3 },
             shards: 1,

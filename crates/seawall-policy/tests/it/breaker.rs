@@ -114,7 +114,7 @@ fn timeouts_and_exceptions_of_ranking_count_and_too_busy_does_not() {
     let busy = Breaker::new(Policy::s1_feed());
     assert!((0..100).all(|_| call(&busy, at(1), Outcome::Overloaded)));
     // Everywhere else any error counts: the documents' words are "failure", "error" and any throw.
-    for policy in [Policy::s0_chat(), Policy::s2_links(), Policy::s3_balancer(), Policy::s4_registry()] {
+    for policy in [Policy::s0_chat(), Policy::s2_links(), Policy::s4_registry()] {
         assert_eq!(policy.count, Class::ALL);
     }
 }

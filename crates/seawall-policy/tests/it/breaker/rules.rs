@@ -244,3 +244,13 @@ fn a_probe_that_ends_in_a_way_that_does_not_count_gives_its_place_back() {
     }
     assert_eq!(b.state(at(34)), State::HalfOpen);
 }
+
+#[test]
+fn a_backend_that_sheds_most_of_its_requests_stays_in_the_balancers_choice() {
+    let breaker = Breaker::new(Policy::s3_balancer());
+    for i in 0..100 {
+        let permit = breaker.admit(Mono(i)).expect("closed");
+        let outcome = if i % 4 == 0 { Outcome::Success } else { Outcome::Overloaded };
+        assert!(breaker.report(permit, outcome, Mono(i)).is_none());
+    }
+}
