@@ -5,18 +5,22 @@
 //!
 //! The places are what the links document leaves out. With its cache lost, all requests fall through to the
 //! database, three times as many as it has seen before, and slow each other down until none is answered in time.
-//! Behind a bulkhead the store does as much as it can, and whoever finds no place is refused at once.
+//! Behind a bulkhead the store does as much as it can, and whoever finds no place is refused at once. Lists go before
+//! redirects here as they do at the door: the store's places are fewer, and would be full of them long before the
+//! door's are.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_policy::admission::{Ask, Chain, Parts, Places, Refusal};
-use seawall_policy::breaker::{Breaker, Policy, State, Transition};
+use seawall_policy::breaker::{Breaker, State, Transition};
 use seawall_policy::inflight::Limit;
 use seawall_policy::priority::Priority;
+use seawall_policy::shed::Shedder;
 use seawall_policy::{Clock, Outcome};
 
+use crate::config::Config;
 use crate::degrade::{Ladder, Loss};
 
 /// The call was not made.
@@ -38,19 +42,13 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Closed, for `in_flight_max` calls at a time. `loss` is what an open one means.
+    /// Closed, and empty. `loss` is what an open one means.
     #[must_use]
-    pub fn new(
-        policy: &Arc<Policy>,
-        in_flight_max: usize,
-        clock: &Arc<dyn Clock>,
-        ladder: &Ladder,
-        loss: Loss,
-        shard: u32,
-    ) -> Guard {
+    pub fn new(config: &Config, clock: &Arc<dyn Clock>, ladder: &Ladder, loss: Loss, shard: u32) -> Guard {
         let chain = Chain::new(Parts {
-            places: Places::Fixed(Limit::new(in_flight_max)),
-            breaker: Some(Breaker::new(policy.clone())),
+            shed: Some(Shedder::new(config.shed.clone())),
+            places: Places::Fixed(Limit::new(config.store_in_flight_max)),
+            breaker: Some(Breaker::new(config.store_breaker.clone())),
             ..Parts::default()
         });
         Guard { chain, clock: clock.clone(), ladder: ladder.clone(), loss, shard }
@@ -63,12 +61,12 @@ impl Guard {
     /// [`Refused`] when it may not be made.
     pub async fn call<T>(
         &self,
+        priority: Priority,
         call: impl Future<Output = T>,
         judge: impl FnOnce(&T) -> Outcome,
     ) -> Result<T, Refused> {
         let now = self.clock.now();
-        // Which requests matter less was decided at the door.
-        let pass = self.chain.admit(&Ask::new(Priority::P0), now).map_err(|refusal| match refusal {
+        let pass = self.chain.admit(&Ask::new(priority), now).map_err(|refusal| match refusal {
             Refusal::Open(retry_at) => Refused::Open(retry_at.since(now)),
             _ => Refused::Full,
         })?;
@@ -115,11 +113,12 @@ mod tests {
         let clock: Arc<dyn Clock> = hand.clone();
         let ladder = Ladder::new(1);
         ladder.started();
-        (Guard::new(&Arc::new(Policy::s2_links()), 2, &clock, &ladder, Loss::Reads, 0), hand, ladder)
+        let config = Config { store_in_flight_max: 10, ..Config::default() };
+        (Guard::new(&config, &clock, &ladder, Loss::Reads, 0), hand, ladder)
     }
 
     async fn fail(guard: &Guard) -> Result<(), Refused> {
-        guard.call(async {}, |()| Outcome::Failed).await
+        guard.call(Priority::P0, async {}, |()| Outcome::Failed).await
     }
 
     #[tokio::test]
@@ -131,7 +130,7 @@ mod tests {
         assert_eq!(fail(&guard).await, Err(Refused::Open(Duration::from_secs(60))));
         assert!(ladder.state().borrow().to_string().contains("from memory only"));
         hand.0.store(61, Ordering::Relaxed);
-        guard.call(async {}, |()| Outcome::Success).await.unwrap();
+        guard.call(Priority::P0, async {}, |()| Outcome::Success).await.unwrap();
         assert_eq!(ladder.state().borrow().to_string(), "ready");
     }
 
@@ -143,22 +142,27 @@ mod tests {
         }
         hand.0.store(61, Ordering::Relaxed);
         {
-            let probe = guard.call(std::future::pending::<()>(), |()| Outcome::Success);
+            let probe = guard.call(Priority::P0, std::future::pending::<()>(), |()| Outcome::Success);
             assert!(tokio::time::timeout(Duration::from_millis(1), probe).await.is_err());
         }
-        guard.call(async {}, |()| Outcome::Success).await.unwrap();
+        guard.call(Priority::P0, async {}, |()| Outcome::Success).await.unwrap();
     }
 
     #[tokio::test]
-    async fn the_third_of_two_is_refused_at_once_and_a_place_given_back_is_taken() {
+    async fn the_eleventh_of_ten_is_refused_at_once_and_a_list_already_at_the_ninth() {
         let (guard, _, ladder) = guard();
-        let wait = || guard.call(std::future::pending::<()>(), |()| Outcome::Success);
-        let (mut one, mut two) = (Box::pin(wait()), Box::pin(wait()));
-        for waiting in [&mut one, &mut two] {
-            assert!(tokio::time::timeout(Duration::from_millis(1), waiting).await.is_err());
+        let wait = || Box::pin(guard.call(Priority::P0, std::future::pending::<()>(), |()| Outcome::Success));
+        let list = || guard.call(Priority::P3, async {}, |()| Outcome::Success);
+        let mut waiting = Vec::new();
+        for taken in 0..10 {
+            let listed = if taken < 9 { Ok(()) } else { Err(Refused::Full) };
+            assert_eq!(list().await, listed, "{taken} of ten are taken");
+            let mut one = wait();
+            assert!(tokio::time::timeout(Duration::from_millis(1), &mut one).await.is_err());
+            waiting.push(one);
         }
         assert_eq!(fail(&guard).await, Err(Refused::Full));
-        drop(one);
+        waiting.pop();
         assert_eq!(fail(&guard).await, Ok(()));
         assert_eq!(ladder.state().borrow().to_string(), "ready", "being busy is no loss");
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_policy::deadline::Deadline;
+use seawall_policy::priority::Priority;
 use seawall_policy::{Clock, Mono, Outcome, Wall};
 use seawall_store::{
     Batch, ChangesError, Event, Expect, Fresh, Freshness, Idem, Migration, Mismatch, Op, Position, ReadError,
@@ -189,8 +190,7 @@ impl Storage {
         ladder: &Ladder,
         metrics: &Metrics,
     ) -> Storage {
-        let (breaker, places) = (Arc::new(config.store_breaker.clone()), config.store_in_flight_max);
-        let guard = |loss, shard: &Shard| Guard::new(&breaker, places, clock, ladder, loss, shard.index());
+        let guard = |loss, shard: &Shard| Guard::new(config, clock, ladder, loss, shard.index());
         let guards =
             shards.iter().map(|s| Guards { reads: guard(Loss::Reads, s), writes: guard(Loss::Writes, s) });
         Storage { guards: guards.collect(), shards, clock: clock.clone(), metrics: metrics.clone() }
@@ -220,7 +220,7 @@ impl Storage {
     }
 
     async fn find_secret(&self, shard: &Shard) -> Result<Option<[u8; 16]>, Trouble> {
-        let found = self.read(shard, &SECRET, vec![shard.hk_min().into()]).await?;
+        let found = self.read(Priority::P0, shard, &SECRET, vec![shard.hk_min().into()]).await?;
         let Some(row) = found.rows.first() else { return Ok(None) };
         let secret = row.blob(0)?;
         let wrong = |_| Trouble::Broken(format!("the secret has {} bytes, not 16", secret.len()));
@@ -278,7 +278,8 @@ impl Storage {
     /// See [`Trouble`].
     pub async fn find(&self, name: &Name) -> Result<(Option<Stored>, Position), Trouble> {
         let hk = name.hk();
-        let found = self.read(self.shards.of(hk), &FIND, vec![hk.into(), name.as_str().into()]).await?;
+        let found =
+            self.read(Priority::P0, self.shards.of(hk), &FIND, vec![hk.into(), name.as_str().into()]).await?;
         Ok((found.rows.first().map(stored).transpose()?, found.at))
     }
 
@@ -304,7 +305,7 @@ impl Storage {
         let mut links = Vec::new();
         for index in self.shards.index_of(hk)..self.shards.len() {
             let args = vec![hk.into(), code.into(), Value::Int((max - links.len()) as i64)];
-            let found = self.read(self.shards.get(index), &PAGE, args).await?;
+            let found = self.read(Priority::P3, self.shards.get(index), &PAGE, args).await?;
             for row in &found.rows {
                 links.push(stored(row)?);
             }
@@ -321,7 +322,7 @@ impl Storage {
     /// See [`Trouble`].
     pub async fn position(&self, shard: u32) -> Result<Position, Trouble> {
         let shard = self.shards.get(shard);
-        Ok(self.read(shard, &FIND, vec![shard.hk_min().into(), "".into()]).await?.at)
+        Ok(self.read(Priority::P0, shard, &FIND, vec![shard.hk_min().into(), "".into()]).await?.at)
     }
 
     /// What happened to a shard after `from`. Not through the guard: followers ask at their own pace, and must
@@ -341,11 +342,18 @@ impl Storage {
         }
     }
 
-    async fn read(&self, shard: &Shard, sql: &'static Sql, args: Vec<Value>) -> Result<Fresh<Rows>, Trouble> {
+    async fn read(
+        &self,
+        priority: Priority,
+        shard: &Shard,
+        sql: &'static Sql,
+        args: Vec<Value>,
+    ) -> Result<Fresh<Rows>, Trouble> {
         let begun = self.clock.now();
         let guard = &self.guards[shard.index() as usize].reads;
         let read = timeout(READ_PATIENCE, shard.read(Freshness::Primary, sql, args));
-        let read = guard.call(read, |read| read.as_ref().map_or(Outcome::Timeout, read_outcome)).await?;
+        let read =
+            guard.call(priority, read, |read| read.as_ref().map_or(Outcome::Timeout, read_outcome)).await?;
         self.metrics.store_read_seconds.observe(self.clock.now().since(begun).as_secs_f64());
         read.map_err(|_| Trouble::Busy)?.map_err(trouble_of)
     }
@@ -381,7 +389,7 @@ impl Storage {
             // Giving up waiting does not undo it: that is exactly what unknown means.
             timeout(WRITE_PATIENCE, shard.write(batch.clone(), deadline.at)).await.unwrap_or(Written::Unknown)
         };
-        let written = guard.call(write, judge).await?;
+        let written = guard.call(Priority::P0, write, judge).await?;
         let now = self.clock.now();
         self.metrics.store_write_seconds.observe(now.since(begun).as_secs_f64());
         match written {

@@ -17,7 +17,7 @@
 //! | Is it still there? | [`lease`] |
 //! | Where does this key live? | [`placement`] |
 //! | When is it started again? | [`restart`] |
-//! | Do these policies go together? | [`file`] |
+//! | Do these policies go together? | [`mod@file`] |
 //! | What would this one have done? | [`replay`] |
 //!
 //! `examples/` has a breaker around a client, a shedder in an axum service, a ladder driving a feature, a replay.

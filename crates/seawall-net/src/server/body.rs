@@ -41,7 +41,7 @@ impl<B: http_body::Body<Data = Bytes> + Unpin, T: Unpin> http_body::Body for Kee
     }
 }
 
-/// The router's answer, holding its place among those in flight until it is sent.
+/// The router's answer, holding its place among those in flight until its last piece was taken for sending.
 pub(super) fn guarded(body: Body, admitted: Admitted) -> Body {
     Body::new(Keeping { body, _kept: admitted })
 }

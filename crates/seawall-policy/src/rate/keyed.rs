@@ -35,7 +35,8 @@ use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 use crate::{Mono, Rng};
 
 /// Slots in a set: as many keys as one cache line holds. With half of all slots in use, chance puts more than
-/// eight keys into 2 % of the sets. Two slots are enough for all that can happen between a few threads.
+/// eight keys into 2 % of the sets. Under loom two, which are enough for all that can happen between a few
+/// threads.
 const WAYS: usize = if cfg!(loom) { 2 } else { 8 };
 
 /// Locks for all sets together: more than there are threads to hold them.

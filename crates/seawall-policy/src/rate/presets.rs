@@ -19,7 +19,7 @@ pub fn preset(name: &str) -> Option<Policy> {
 impl Policy {
     /// Links (S2), Security: "rate limiting (prevent abuse)", without a number. All the document's users
     /// together create 18 links a second, and 1,800 after growing a hundredfold. 20 a second is more than one
-    /// of them needs, and keeps any one below 2 % of the thousand writes a database takes. A burst of 40 lets
+    /// of them needs, and keeps each at 2 % of the thousand writes a database takes. A burst of 40 lets
     /// a page of links be imported at once. A client is forgotten after at most 2 s of silence, so 65,536
     /// hold everyone at 18 times those 1,800, were each link to come from another client.
     #[must_use]
