@@ -93,10 +93,10 @@ impl Fleet {
             true => &[("registry", &["registry"], registry), ("balancer", &["balancer"], admin)],
             false => &[("front", &["registry", "balancer"], admin)],
         };
-        let set = switched_off(&stage.options.without);
+        let off = SwitchedOff::new(&stage.options.without);
         let mut front = Vec::new();
         for (name, systems, address) in processes {
-            let spec = spec(stage, name, systems, &format!("{name}-data"), &config, &set)?;
+            let spec = spec(stage, name, systems, &format!("{name}-data"), &config, &off.front)?;
             front.push(Member::start(*address, spec)?);
         }
         front[0].process.ready(registry, READY_WITHIN).await?;
@@ -104,13 +104,13 @@ impl Fleet {
             member.ready().await?;
         }
 
+        let links_set = [wishes.links_set, &off.links].concat();
         let mut members = Vec::new();
         for n in 0..links {
             let address = address(3 + n);
             let config =
                 format!("[links]\nlisten = \"{address}\"\n\n[discovery]\nregistry = [\"{registry}\"]\n");
-            let spec =
-                spec(stage, &format!("links-{n}"), &["links"], "links-data", &config, wishes.links_set)?;
+            let spec = spec(stage, &format!("links-{n}"), &["links"], "links-data", &config, &links_set)?;
             members.push(Member::start(address, spec)?);
         }
         for member in &mut members {
@@ -255,20 +255,35 @@ impl Member {
     }
 }
 
-/// `--set` of registry and balancer that takes mechanisms away.
-fn switched_off(without: &[Mechanism]) -> Vec<&'static str> {
-    let set = |mechanism: &Mechanism| -> &'static [&'static str] {
-        match mechanism {
-            Mechanism::Retry => &[
-                "balancer.retry.attempts=1",
-                "balancer.retry_connect.attempts=1",
-                "balancer.retry_timeout.attempts=1",
-            ],
-            // The least stale_max there is: a list is then dropped with the first question nobody answers.
-            Mechanism::Cache => &["discovery.when_unreachable=fail-closed", "discovery.stale_max=1s"],
+/// `--set` that takes mechanisms away.
+#[derive(Default)]
+struct SwitchedOff {
+    /// Of registry and balancer.
+    front: Vec<&'static str>,
+    /// Of every links process.
+    links: Vec<&'static str>,
+}
+
+impl SwitchedOff {
+    fn new(without: &[Mechanism]) -> SwitchedOff {
+        let mut off = SwitchedOff::default();
+        for mechanism in without {
+            match mechanism {
+                Mechanism::Retry => off.front.extend([
+                    "balancer.retry.attempts=1",
+                    "balancer.retry_connect.attempts=1",
+                    "balancer.retry_timeout.attempts=1",
+                ]),
+                // The least stale_max there is: a list is then dropped with the first question nobody answers.
+                Mechanism::Cache => {
+                    off.front.extend(["discovery.when_unreachable=fail-closed", "discovery.stale_max=1s"]);
+                }
+                // One step for every load, in which everything is let in: while there are places, for anybody.
+                Mechanism::Shed => off.links.push("links.shed.steps=[{}]"),
+            }
         }
-    };
-    without.iter().flat_map(set).copied().collect()
+        off
+    }
 }
 
 /// The command line and configuration of one process.
@@ -414,6 +429,32 @@ pub(super) mod wire {
             other => Err(Failure::Status(other)),
         }
     }
+
+    pub(crate) fn list(limit: usize) -> Request<Full<Bytes>> {
+        get(&format!("/api/v1/links?limit={limit}"), HOST)
+    }
+
+    /// An answer without what was asked for.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub(crate) struct Refused {
+        pub(crate) status: u16,
+        /// Why, in the word of whoever refused; empty when that is none of ours.
+        pub(crate) code: String,
+        /// Whether it says when to come back.
+        pub(crate) says_when: bool,
+    }
+
+    /// Whether there is a page. It is not read: a page is large, and reading hundreds a second would take the cores
+    /// from those who make them.
+    pub(crate) fn listed(answer: &Response<Bytes>) -> Result<(), Refused> {
+        let status = answer.status().as_u16();
+        if status == 200 {
+            return Ok(());
+        }
+        let json: Json = serde_json::from_slice(answer.body()).unwrap_or_default();
+        let code = json["error"]["code"].as_str().unwrap_or_default().to_owned();
+        Err(Refused { status, code, says_when: answer.headers().contains_key(header::RETRY_AFTER) })
+    }
 }
 
 #[cfg(test)]
@@ -448,10 +489,11 @@ mod tests {
 
     #[test]
     fn a_mechanism_is_switched_off_by_configuration_alone() {
-        assert!(switched_off(&[]).is_empty());
-        let set = switched_off(&[Mechanism::Retry, Mechanism::Cache]);
-        assert_eq!(set.len(), 3);
-        assert!(set.iter().all(|pair| pair.contains('=')));
+        let none = SwitchedOff::new(&[]);
+        assert!(none.front.is_empty() && none.links.is_empty());
+        let off = SwitchedOff::new(&[Mechanism::Retry, Mechanism::Cache, Mechanism::Shed]);
+        assert_eq!((off.front.len(), off.links.len()), (3, 1));
+        assert!(off.front.iter().chain(&off.links).all(|pair| pair.contains('=')));
     }
 
     #[test]
@@ -465,5 +507,9 @@ mod tests {
         assert_eq!(wire::followed(&answer(404, "")), Ok(None));
         assert!(wire::followed(&answer(302, "")).is_err());
         assert!(wire::followed(&answer(200, "")).is_err());
+        assert_eq!(wire::listed(&answer(200, r#"{"links":[]}"#)), Ok(()));
+        let refused = wire::listed(&answer(503, r#"{"error":{"code":"shed"}}"#)).unwrap_err();
+        assert_eq!((refused.status, refused.code.as_str(), refused.says_when), (503, "shed", false));
+        assert_eq!(wire::listed(&answer(502, "")).unwrap_err().code, "");
     }
 }

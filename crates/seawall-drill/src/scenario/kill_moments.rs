@@ -78,7 +78,7 @@ async fn once(stage: Stage) -> Result<Repeat, DrillError> {
     let traffic = Arc::new(Traffic::new(stage.clock.clone(), MIX));
     traffic.prime(fleet.balancer(), stage.seed).await?;
 
-    let (stopper, mut load) = start_load(&stage, &fleet, &traffic, PER_SECOND)?;
+    let (stopper, mut load) = start_load(&stage, &fleet, traffic.clone(), PER_SECOND)?;
     let kills = kill_repeatedly(&stage, &mut fleet, &traffic).await?;
     stopper.stop();
     let load = finished(&mut load).await?;

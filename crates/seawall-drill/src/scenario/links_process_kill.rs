@@ -21,7 +21,7 @@ use super::{
     Target, Value,
 };
 use crate::check::ledger::Verified;
-use crate::load::{self, Plan, Schedule, Stop, Stopper};
+use crate::load::{self, Plan, Schedule, Stop, Stopper, Workload};
 
 const RTO: &str = "recovery (RTO)";
 const DETECTION: &str = "detection";
@@ -135,7 +135,7 @@ async fn once(stage: Stage) -> Result<Repeat, DrillError> {
     let traffic = Arc::new(Traffic::new(stage.clock.clone(), MIX));
     traffic.prime(fleet.balancer(), stage.seed).await?;
 
-    let (stopper, mut load) = start_load(&stage, &fleet, &traffic, phases.per_second)?;
+    let (stopper, mut load) = start_load(&stage, &fleet, traffic.clone(), phases.per_second)?;
     let script = script(&stage, &mut fleet, &phases).await?;
     stopper.stop();
     let load = finished(&mut load).await?;
@@ -148,7 +148,7 @@ async fn once(stage: Stage) -> Result<Repeat, DrillError> {
 pub(super) fn start_load(
     stage: &Stage,
     fleet: &Fleet,
-    traffic: &Arc<Traffic>,
+    workload: Arc<dyn Workload>,
     per_second: f64,
 ) -> Result<(Stopper, JoinSet<load::Report>), DrillError> {
     let schedule = Schedule::constant(per_second, LOAD_MAX, stage.seed)
@@ -160,9 +160,9 @@ pub(super) fn start_load(
         connect_timeout: Duration::from_secs(1),
     };
     let (stopper, stop): (Stopper, Stop) = Stopper::new();
-    let (traffic, clock) = (traffic.clone(), stage.clock.clone());
+    let clock = stage.clock.clone();
     let mut running = JoinSet::new();
-    running.spawn(async move { load::run(&plan, traffic, clock, stop).await });
+    running.spawn(async move { load::run(&plan, workload, clock, stop).await });
     Ok((stopper, running))
 }
 
@@ -228,7 +228,7 @@ fn measured(seed: u64, phases: &Phases, script: &Script, load: load::Report, led
 /// Below this the system was not healthy before the fault, and "as good as before" would mean nothing.
 const STEADY_MIN: f64 = 0.99;
 
-fn rto(recovery: Recovery, steady: Option<f64>) -> Value {
+pub(super) fn rto(recovery: Recovery, steady: Option<f64>) -> Value {
     match (recovery, steady) {
         (_, Some(ratio)) if ratio < STEADY_MIN => {
             Value::NotMeasured(format!("only {:.1} % succeeded before the fault", ratio * 100.0))

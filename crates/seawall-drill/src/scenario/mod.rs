@@ -8,12 +8,14 @@
 //! named target fail. [`matrix`] runs both, and a control that stays green is a failure of the drill.
 //!
 //! Reading order: [`verdict`] and [`recovery`] judge, [`report`] shows; `fleet` starts the processes and is the one
-//! place that knows flags, keys and wire formats; `links_process_kill`, [`kill_moments`] and `registry_process_kill`
-//! are the runs.
+//! place that knows flags, keys and wire formats; `links_process_kill`, [`kill_moments`], `registry_process_kill` and
+//! `links_overload` are the runs.
 
 mod fleet;
 pub mod kill_moments;
+mod links_overload;
 mod links_process_kill;
+mod listers;
 pub mod matrix;
 pub mod recovery;
 mod registry_process_kill;
@@ -95,6 +97,8 @@ pub enum Mechanism {
     Retry,
     /// The balancer forgets its backends as soon as no registry answers.
     Cache,
+    /// Links lets everyone in alike, as long as there are places.
+    Shed,
 }
 
 impl fmt::Display for Mechanism {
@@ -102,6 +106,7 @@ impl fmt::Display for Mechanism {
         match self {
             Mechanism::Retry => f.write_str("retry"),
             Mechanism::Cache => f.write_str("cache"),
+            Mechanism::Shed => f.write_str("shed"),
         }
     }
 }
@@ -113,8 +118,9 @@ impl FromStr for Mechanism {
         match name {
             "retry" => Ok(Mechanism::Retry),
             "cache" => Ok(Mechanism::Cache),
+            "shed" => Ok(Mechanism::Shed),
             _ => Err(DrillError::Usage(format!(
-                "there is no mechanism {name:?} to run without; there is: retry, cache"
+                "there is no mechanism {name:?} to run without; there is: retry, cache, shed"
             ))),
         }
     }
@@ -195,7 +201,14 @@ impl DrillError {
 /// All scenarios there are.
 #[must_use]
 pub fn list() -> &'static [Scenario] {
-    const { &[links_process_kill::SCENARIO, kill_moments::SCENARIO, registry_process_kill::SCENARIO] }
+    const {
+        &[
+            links_process_kill::SCENARIO,
+            kill_moments::SCENARIO,
+            registry_process_kill::SCENARIO,
+            links_overload::SCENARIO,
+        ]
+    }
 }
 
 /// The scenario of that name.
@@ -317,7 +330,7 @@ mod tests {
         let plant = Options { plant: Some("nonsense".to_owned()), ..options() };
         assert!(scenario.check(&plant).unwrap_err().to_string().contains("ack-before-commit"));
         assert!("walls".parse::<Mechanism>().is_err());
-        for name in ["retry", "cache"] {
+        for name in ["retry", "cache", "shed"] {
             assert_eq!(name.parse::<Mechanism>().unwrap().to_string(), name);
         }
     }

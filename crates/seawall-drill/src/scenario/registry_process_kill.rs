@@ -119,7 +119,7 @@ async fn once(stage: Stage) -> Result<Repeat, DrillError> {
     let traffic = Arc::new(Traffic::new(stage.clock.clone(), MIX));
     traffic.prime(fleet.balancer(), stage.seed).await?;
 
-    let (stopper, mut load) = start_load(&stage, &fleet, &traffic, phases.per_second)?;
+    let (stopper, mut load) = start_load(&stage, &fleet, traffic.clone(), phases.per_second)?;
     let script = script(&stage, &mut fleet, &phases).await?;
     stopper.stop();
     let load = finished(&mut load).await?;

@@ -11,6 +11,7 @@ mod discovery;
 mod fleet;
 mod lifecycle;
 mod load;
+mod overload;
 mod panic;
 mod policy;
 mod policy_replay;
