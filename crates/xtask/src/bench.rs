@@ -9,15 +9,20 @@ use crate::servers::{Install, Stage};
 
 const DIST: &[&str] = &["--profile", "dist"];
 
+/// The bench that measures functions and no servers: it needs neither ours nor anybody else's.
+const WITHOUT_SERVERS: &str = "policy";
+
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     let (profile, what, binary) = match args {
         [one] if one == "--smoke" => (&[][..], "--smoke", "target/debug/seawall"),
         [name] if !name.starts_with('-') => (DIST, name.as_str(), "target/dist/seawall"),
         _ => return Err(Failure::usage("bench takes one name, or --smoke")),
     };
-    let servers = Install::start();
-    run::must(run::cargo(["build", "--workspace", "--bins"]).args(profile))?;
-    servers.finish(Stage::Bench)?;
+    if what != WITHOUT_SERVERS {
+        let servers = Install::start();
+        run::must(run::cargo(["build", "--workspace", "--bins"]).args(profile))?;
+        servers.finish(Stage::Bench)?;
+    }
 
     let mut bench = run::cargo(["run", "--quiet", "-p", "seawall-lab", "--bin", "bench"]);
     bench.args(profile).args(["--", what, "--seawall", binary]);

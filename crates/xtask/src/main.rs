@@ -14,6 +14,7 @@ mod bench;
 mod ci;
 mod docs;
 mod fuzz;
+mod mutate;
 mod proof;
 mod run;
 mod servers;
@@ -70,6 +71,12 @@ const COMMANDS: &[Command] = &[
         usage: "NAME | --smoke",
         what: "ours against an opponent; exit 3 where a bar is missed (smoke judges nothing)",
         run: bench::run,
+    },
+    Command {
+        name: "mutate-presets",
+        usage: "[FILTER]",
+        what: "changes each number of each preset, one at a time: a test must fail",
+        run: mutate::run,
     },
     Command { name: "help", usage: "", what: "this list", run: help },
 ];

@@ -14,6 +14,30 @@ pub struct Bars {
     pub links: Bar,
     /// Proxying against nginx.
     pub balancer: Bar,
+    /// What a decision costs.
+    pub policy: PolicyBars,
+}
+
+/// The bars of the mechanisms that lie on each request's path.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PolicyBars {
+    /// A call through a closed breaker.
+    pub breaker: Bar,
+    /// The same from two threads at once.
+    pub breaker_second_thread: Bar,
+    /// A call that an open breaker refuses.
+    pub open_reject: Bar,
+    /// One request against a rate limit.
+    pub rate: Bar,
+    /// A place taken and given back.
+    pub bulkhead: Bar,
+    /// A deposit and a withdrawal.
+    pub budget: Bar,
+    /// Everything a request passes.
+    pub chain: Bar,
+    /// Each of them, reading the clock itself, against each opponent.
+    pub opponents: Bar,
 }
 
 /// What one bench is judged by.
@@ -40,6 +64,12 @@ pub enum Measure {
     OperationsPerCpuSecond,
     /// Less is better.
     CpuPerOperation,
+    /// Time of an operation over that of one relaxed `fetch_add`; less is better.
+    TimesTheFloor,
+    /// Time of an operation with a second thread at it over that without; less is better.
+    WithASecondThread,
+    /// Less is better.
+    TimePerOperation,
 }
 
 impl Measure {
@@ -48,7 +78,7 @@ impl Measure {
     pub fn reaches(self, ratio: f64, limit: f64) -> bool {
         match self {
             Measure::OperationsPerCpuSecond => ratio >= limit,
-            Measure::CpuPerOperation => ratio <= limit,
+            _ => ratio <= limit,
         }
     }
 
@@ -58,6 +88,9 @@ impl Measure {
         match self {
             Measure::OperationsPerCpuSecond => "operations per CPU-second",
             Measure::CpuPerOperation => "CPU per operation",
+            Measure::TimesTheFloor => "one relaxed fetch_add",
+            Measure::WithASecondThread => "its own time without a second thread",
+            Measure::TimePerOperation => "time per operation",
         }
     }
 
@@ -66,7 +99,7 @@ impl Measure {
     pub fn sign(self) -> &'static str {
         match self {
             Measure::OperationsPerCpuSecond => "≥",
-            Measure::CpuPerOperation => "≤",
+            _ => "≤",
         }
     }
 }
@@ -89,10 +122,10 @@ impl TryFrom<Written> for Bar {
     fn try_from(written: Written) -> Result<Bar, Self::Error> {
         let Written { what, measure, at_least, at_most, aim, source } = written;
         let must = match (measure, at_least, at_most) {
-            (Measure::OperationsPerCpuSecond, Some(must), None)
-            | (Measure::CpuPerOperation, None, Some(must)) => must,
+            (Measure::OperationsPerCpuSecond, Some(must), None) => must,
             (Measure::OperationsPerCpuSecond, ..) => return Err("this measure takes at_least"),
-            (Measure::CpuPerOperation, ..) => return Err("this measure takes at_most"),
+            (_, None, Some(must)) => must,
+            _ => return Err("this measure takes at_most"),
         };
         if source.trim().is_empty() {
             return Err("a bar says where it comes from");
@@ -125,10 +158,32 @@ mod tests {
 
     #[test]
     fn no_bar_was_loosened() {
-        let Bars { links, balancer } = Bars::read().unwrap();
+        let Bars { links, balancer, policy } = Bars::read().unwrap();
         assert!(links.measure == Measure::OperationsPerCpuSecond && links.must >= 0.85, "{links:?}");
         assert!(balancer.measure == Measure::CpuPerOperation && balancer.must <= 1.00, "{balancer:?}");
         assert!(balancer.aim.is_some_and(|aim| aim <= 0.87), "{balancer:?}");
+        let PolicyBars {
+            breaker,
+            breaker_second_thread,
+            open_reject,
+            rate,
+            bulkhead,
+            budget,
+            chain,
+            opponents,
+        } = policy;
+        for (bar, measure, limit) in [
+            (breaker, Measure::TimesTheFloor, 2.0),
+            (breaker_second_thread, Measure::WithASecondThread, 1.1),
+            (open_reject, Measure::TimesTheFloor, 0.5),
+            (rate, Measure::TimesTheFloor, 2.3),
+            (bulkhead, Measure::TimesTheFloor, 2.3),
+            (budget, Measure::TimesTheFloor, 2.3),
+            (chain, Measure::TimesTheFloor, 7.5),
+            (opponents, Measure::TimePerOperation, 1.0),
+        ] {
+            assert!(bar.measure == measure && bar.must <= limit, "{bar:?}");
+        }
     }
 
     #[test]

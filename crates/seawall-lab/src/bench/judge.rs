@@ -73,6 +73,8 @@ pub enum Why {
     FewRounds,
     /// A side used less than [`CPU_MIN`] in some round, or answered nothing.
     LittleCpu,
+    /// Too few bursts of some round count.
+    FewBursts,
 }
 
 /// The verdict, with what it rests on.
@@ -91,7 +93,13 @@ pub struct Judgement {
 /// Judges `rounds` by `bar`, or only counts where `asked` is false.
 #[must_use]
 pub fn judge(bar: &Bar, rounds: &[Pair], asked: bool) -> Judgement {
-    let ratios: Vec<f64> = rounds.iter().map(|pair| ratio(bar, *pair)).collect();
+    let ratios = rounds.iter().map(|pair| ratio(bar, *pair)).collect();
+    let silent = rounds.iter().any(|pair| !says_something(pair.ours) || !says_something(pair.theirs));
+    settle(bar, ratios, silent.then_some(Why::LittleCpu), asked)
+}
+
+/// The verdict on the ratios of all rounds, unless there is a `doubt` about what they rest on.
+pub(super) fn settle(bar: &Bar, ratios: Vec<f64>, doubt: Option<Why>, asked: bool) -> Judgement {
     let mut sorted = ratios.clone();
     sorted.sort_by(f64::total_cmp);
     let ratio = median(&sorted);
@@ -101,10 +109,10 @@ pub fn judge(bar: &Bar, rounds: &[Pair], asked: bool) -> Judgement {
     };
     let verdict = if !asked {
         Verdict::NotJudged
-    } else if rounds.len() < ROUNDS_MIN {
+    } else if ratios.len() < ROUNDS_MIN {
         Verdict::NotMeasured(Why::FewRounds)
-    } else if rounds.iter().any(|pair| !says_something(pair.ours) || !says_something(pair.theirs)) {
-        Verdict::NotMeasured(Why::LittleCpu)
+    } else if let Some(doubt) = doubt {
+        Verdict::NotMeasured(doubt)
     } else if spread > SPREAD_MAX {
         Verdict::NotMeasured(Why::Spread)
     } else if bar.measure.reaches(ratio, bar.must) {
@@ -118,7 +126,8 @@ pub fn judge(bar: &Bar, rounds: &[Pair], asked: bool) -> Judgement {
 fn ratio(bar: &Bar, Pair { ours, theirs }: Pair) -> f64 {
     match bar.measure {
         super::bars::Measure::OperationsPerCpuSecond => ours.per_cpu_second() / theirs.per_cpu_second(),
-        super::bars::Measure::CpuPerOperation => ours.micros_per_operation() / theirs.micros_per_operation(),
+        // Whatever is measured per operation, less is better.
+        _ => ours.micros_per_operation() / theirs.micros_per_operation(),
     }
 }
 

@@ -8,6 +8,9 @@
 //! report.rs               what is printed
 //! ```
 //!
+//! One of them is of another kind: [`Bench::Policy`] measures functions and not servers, so it has its
+//! own rounds and its own report in `policy/`; bars and verdicts are the same.
+//!
 //! # Is the bench itself right?
 //!
 //! Two plants answer that without believing anybody. [`Plant::Itself`] puts a second copy of the
@@ -20,6 +23,7 @@ pub mod contest;
 pub mod cpu;
 pub mod judge;
 mod links;
+mod policy;
 mod report;
 pub mod wrk;
 
@@ -38,11 +42,13 @@ pub enum Bench {
     Links,
     /// Keep-alive proxying, against nginx.
     Balancer,
+    /// The mechanisms on each request's path, against one `fetch_add` and against other crates.
+    Policy,
 }
 
 impl Bench {
     /// Each of them.
-    pub const ALL: &[Bench] = &[Bench::Links, Bench::Balancer];
+    pub const ALL: &[Bench] = &[Bench::Links, Bench::Balancer, Bench::Policy];
 }
 
 /// Something done to our side on purpose, to see that the bench notices.
@@ -52,6 +58,8 @@ pub enum Plant {
     Itself,
     /// One more hop (an nginx proxy) before our side, whose CPU time counts as ours.
     SlowServer,
+    /// A lock before our breaker.
+    SlowBreaker,
 }
 
 /// How a bench is run.
@@ -87,6 +95,7 @@ pub async fn run(bench: Bench, options: &Options, say: &mut dyn FnMut(&str)) -> 
     let (mut contest, bar) = match bench {
         Bench::Links => (links::prepare(options, cores).await?, &bars.links),
         Bench::Balancer => (balancer::prepare(options, cores).await?, &bars.balancer),
+        Bench::Policy => return policy::run(&bars.policy, options, cores, say),
     };
     if options.plants(Plant::SlowServer) {
         contest.ours.behind_a_hop(cores).await?;

@@ -27,6 +27,7 @@ pub(super) fn head(contest: &Contest, options: &Options, cores: Cores, say: &mut
         say(match plant {
             Plant::Itself => "  planted: a second copy of the opponent in our place",
             Plant::SlowServer => "  planted: one more hop before our side, counted as ours",
+            Plant::SlowBreaker => "  planted: nothing; this is not the bench of breakers",
         });
     }
     for note in notes {
@@ -109,6 +110,7 @@ fn reason(why: Why) -> String {
     match why {
         Why::Spread => format!("the rounds differ by more than {:.0} %", SPREAD_MAX * 100.0),
         Why::FewRounds => format!("fewer than {ROUNDS_MIN} rounds"),
+        Why::FewBursts => "too few bursts of a round count".to_owned(),
         Why::LittleCpu => format!("a round with less than {} ms of CPU time", CPU_MIN.as_millis()),
     }
 }

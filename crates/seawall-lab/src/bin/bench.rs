@@ -26,9 +26,9 @@ struct Args {
     /// Run every bench for a moment to see that it works; judges nothing
     #[arg(long, conflicts_with_all = ["name", "rounds", "seconds", "plant"])]
     smoke: bool,
-    /// The built binary
-    #[arg(long, value_name = "PATH")]
-    seawall: PathBuf,
+    /// The built binary; `policy` needs none
+    #[arg(long, value_name = "PATH", required_if_eq_any([("name", "links"), ("name", "balancer"), ("smoke", "true")]))]
+    seawall: Option<PathBuf>,
     /// Rounds of each side
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
@@ -48,7 +48,13 @@ fn main() -> ExitCode {
     };
     // wrk knows whole seconds only.
     let (rounds, seconds) = if args.smoke { (1, 1) } else { (args.rounds, args.seconds) };
-    let options = Options { seawall: args.seawall, rounds, seconds, full: !args.smoke, plants: args.plant };
+    let options = Options {
+        seawall: args.seawall.unwrap_or_default(),
+        rounds,
+        seconds,
+        full: !args.smoke,
+        plants: args.plant,
+    };
     let outcome = seawall_drill::block_on(async {
         let mut verdicts = Vec::new();
         for bench in benches {

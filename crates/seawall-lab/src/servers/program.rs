@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::LabError;
 
@@ -73,6 +74,17 @@ pub(crate) fn pinned(binary: &Path, args: Vec<OsString>, core: Option<u32>) -> (
         }
         _ => (binary.to_owned(), args),
     }
+}
+
+/// Ties the calling thread to `core`; without one, or where it cannot be done, it stays where the kernel
+/// puts it, and whoever measures sees that in the spread.
+pub(crate) fn tie_this_thread(core: Option<u32>) {
+    let (Some(core), Ok(taskset), Ok(me)) = (core, TASKSET.find(), fs::read_link("/proc/thread-self")) else {
+        return;
+    };
+    // The link leads to PID/task/TID.
+    let Some(thread) = me.file_name() else { return };
+    let _ = Command::new(taskset).args(["-p", "-c", &core.to_string()]).arg(thread).output();
 }
 
 /// The cores in the line `Cpus_allowed_list: 0-3,8` of `/proc/PID/status`.

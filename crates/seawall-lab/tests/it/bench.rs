@@ -1,4 +1,5 @@
-//! The bench from end to end, nginx against nginx: that it counts, not how fast anybody is.
+//! The benches from end to end, nginx against nginx where there are servers: that they count, not how
+//! fast anybody is.
 
 use seawall_lab::bench::judge::Verdict;
 use seawall_lab::bench::{Bench, Options, Plant, run};
@@ -38,4 +39,28 @@ async fn a_planted_hop_is_said_and_its_work_is_counted_as_ours() {
         row.unwrap().split_whitespace().last().unwrap().parse::<f64>().unwrap()
     };
     assert!(memory("nginx proxy too") > 1.5 * memory("nginx proxy  "), "{text}");
+}
+
+/// Also that everybody lets in whom they must: otherwise this fails.
+#[tokio::test]
+async fn a_smoke_run_of_the_policies_shows_everybody_and_judges_nobody() {
+    let (verdict, lines) = played(Bench::Policy, &[Plant::SlowBreaker]).await;
+    assert_eq!(verdict, Verdict::NotJudged);
+    let text = lines.join("\n");
+    for part in [
+        "planted: a lock before our breaker",
+        "breaker, closed",
+        "rate limit, refused; 1 reading",
+        "whole chain; 2 readings",
+        "failsafe, success rate",
+        "recloser",
+        "tower-resilience",
+        "governor",
+        "tokio Semaphore",
+        "tower TpsBudget",
+    ] {
+        assert!(text.contains(part), "{part} is missing:\n{text}");
+    }
+    assert!(!text.contains("MISSED") && !text.contains("met"), "{text}");
+    assert!(lines.last().unwrap().starts_with("policy: not judged (smoke): "), "{text}");
 }

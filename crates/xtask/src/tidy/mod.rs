@@ -13,7 +13,7 @@ mod house;
 mod layers;
 mod map;
 mod metadata;
-mod source;
+pub(crate) mod source;
 pub(crate) mod tree;
 
 type Rule = fn(&Tree) -> Vec<Problem>;
