@@ -11,7 +11,7 @@
 //! Such a try is marked ([`Chosen::is_last_resort`]): it is worth one call and no retry.
 //!
 //! Among those that may be called, the less busy of two drawn at random is taken
-//! ([`p2c`](seawall_policy::placement::p2c)).
+//! ([`p2c`]).
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};

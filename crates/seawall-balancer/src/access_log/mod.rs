@@ -8,7 +8,7 @@
 //! ## Why it may lose lines, and only then
 //!
 //! A log that must not lose a line makes requests wait for the disk, and a disk that hangs for a second then
-//! stops a service that needs no disk. So whoever ends a request leaves a line behind or, with [`QUEUE_MAX`]
+//! stops a service that needs no disk. So whoever ends a request leaves a line behind or, with `QUEUE_MAX`
 //! of them waiting, drops it and counts. At 20,000 requests a second that is a disk that has not answered for
 //! 0.4 s.
 //!

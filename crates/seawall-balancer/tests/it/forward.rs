@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use seawall_net::host::End;
 
+use seawall_policy::priority::Priority;
+
 use crate::backend::{Backend, Does};
 use crate::client::Client;
 use crate::rig::{Rig, wait};
@@ -176,4 +178,24 @@ fn a_stop_lets_what_was_begun_finish() {
     assert_eq!(client.receive(false).unwrap().status, 200);
     let End::Stopped(drained) = rig.ended() else { panic!("another end") };
     assert_eq!(drained.left, 0);
+}
+
+#[test]
+fn what_a_request_says_of_its_caller_reaches_the_backend() {
+    let backend = Backend::start(Does::Answer);
+    let rig = Rig::configured(&[&backend], |c| c.route[0].priority = Priority::P1);
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let headers = format!(
+        "traceparent: {trace}\r\ngrpc-timeout: 2S\r\nx-seawall-attempt: 3\r\nx-seawall-priority: p0\r\n"
+    );
+    assert_eq!(rig.client().call("GET", "/", &headers, b"").unwrap().status, 200);
+    let seen = backend.last().head.to_ascii_lowercase();
+    let passed = format!("traceparent: {trace}\r\n");
+    // The route's priority, which a client cannot raise; and the try it was told.
+    for line in [&passed, "grpc-timeout: 2s\r\n", "x-seawall-attempt: 3\r\n", "x-seawall-priority: p1\r\n"] {
+        assert!(seen.contains(line), "{line:?} is missing from {seen}");
+    }
+    let left: u32 =
+        seen.split("x-seawall-deadline-ms: ").nth(1).unwrap().lines().next().unwrap().parse().unwrap();
+    assert!((1_000..=2_000).contains(&left), "{left} ms of gRPC's two seconds");
 }

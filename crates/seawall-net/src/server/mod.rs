@@ -25,6 +25,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use seawall_policy::admission::{Ask, Refusal};
+use seawall_policy::priority::{self, Priority};
 use seawall_policy::{Clock, Mono};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -223,7 +224,7 @@ impl<E: Exchange> Port<E> {
 
     async fn pass(
         self: Arc<Self>,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         peer: SocketAddr,
     ) -> Result<Response<Body>, Problem> {
         let now = self.clock.now();
@@ -268,7 +269,14 @@ impl<E: Exchange> Port<E> {
                 let Ok(response) = self.server.general.clone().oneshot(request).await;
                 Ok(response.map(|b| body::guarded(b, admitted)))
             }
-            Next::Forward(target, held) => self.forward(request, peer, deadline, target, held, place).await,
+            Next::Forward(target, held) => {
+                // Whoever works on its behalf should shed it as early as we do.
+                if priority > Priority::P0 {
+                    let value = HeaderValue::from_static(priority.as_str());
+                    request.headers_mut().insert(priority::HEADER, value);
+                }
+                self.forward(request, peer, deadline, target, held, place).await
+            }
         }
     }
 

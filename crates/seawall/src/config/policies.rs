@@ -24,6 +24,10 @@ pub(crate) const USES: [(&str, &str); 9] = [
     ("links.create_rate", "rate"),
 ];
 
+/// The same in each table of a list.
+const USES_IN_LISTS: [(&str, &str, &str); 2] =
+    [("balancer.route", "bulkhead", "bulkhead"), ("balancer.route", "rate", "rate")];
+
 /// The tables that hold policies and belong to no system.
 pub(crate) const SECTIONS: [&str; 2] = ["policy", "ladder"];
 
@@ -45,18 +49,36 @@ pub(super) fn lines(problems: &[file::Problem]) -> Vec<String> {
 /// Puts a policy's keys wherever its name stands. What is unknown is taken out and told; `written` are the
 /// file's policies as they stand there, of which a bad one is no unknown name.
 pub(super) fn resolve(table: &mut Table, policies: &file::Set, written: &Table) -> Vec<String> {
-    USES.iter().filter_map(|(key, kind)| resolve_one(table, key, kind, policies, written)).collect()
+    let mut wrong = Vec::new();
+    for (key, kind) in USES {
+        if let Some((section, last)) = key.rsplit_once('.')
+            && let Some(section) = find_mut(table, section)
+        {
+            wrong.extend(resolve_one(section, last, key, kind, policies, written));
+        }
+    }
+    for (list, last, kind) in USES_IN_LISTS {
+        let Some((section, name)) = list.rsplit_once('.') else { continue };
+        let found = find_mut(table, section).and_then(|section| section.get_mut(name)?.as_array_mut());
+        for (i, item) in found.into_iter().flatten().enumerate() {
+            if let Some(item) = item.as_table_mut() {
+                let key = format!("{list}[{i}].{last}");
+                wrong.extend(resolve_one(item, last, &key, kind, policies, written));
+            }
+        }
+    }
+    wrong
 }
 
+/// Replaces the name at `last` of a section; `key` is where that is, for the message.
 fn resolve_one(
-    table: &mut Table,
+    section: &mut Table,
+    last: &str,
     key: &str,
     kind: &str,
     policies: &file::Set,
     written: &Table,
 ) -> Option<String> {
-    let (section, last) = key.rsplit_once('.')?;
-    let section = find_mut(table, section)?;
     let name = section.get(last)?.as_str()?.to_owned();
     if let Some(policy) = policies.entry(kind, &name) {
         section.insert(last.to_owned(), Value::Table(policy.table()));
@@ -113,5 +135,16 @@ mod tests {
         let balancer = table["balancer"].as_table().unwrap();
         assert_eq!(balancer["breaker"]["open"]["growth"].as_float(), Some(1.0));
         assert!(!balancer.contains_key("retry") && balancer["retry_budget"]["ratio"].as_float() == Some(0.1));
+    }
+
+    #[test]
+    fn a_route_names_its_bulkhead_and_its_rate() {
+        let mut table: Table =
+            "[[balancer.route]]\nhost = 'a.test'\n[[balancer.route]]\nhost = 'b.test'\nbulkhead = 's3-service-b'\nrate = 'fast'\n"
+                .parse()
+                .unwrap();
+        let wrong = resolve(&mut table, &file::Set::default(), &Table::new());
+        assert!(wrong.len() == 1 && wrong[0].starts_with("balancer.route[1].rate: "), "{wrong:#?}");
+        assert_eq!(table["balancer"]["route"][1]["bulkhead"]["in_flight"].as_integer(), Some(50));
     }
 }
