@@ -7,7 +7,8 @@
 //!   own, waits until it answers, and kills it when the handle is dropped. Only our own children,
 //!   by their process id: a developer's other nginx is none of our business.
 //! * [`mod@bench`] runs one of our systems and an opponent in turns under the same load and compares the
-//!   CPU time both needed. `bars.toml` says which ratio is good enough, and why.
+//!   CPU time both needed; one bench measures functions instead, by the time a call takes. `bars.toml`
+//!   says which ratio is good enough, and why.
 //!
 //! # Why CPU time, and not requests a second
 //!

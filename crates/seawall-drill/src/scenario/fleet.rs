@@ -492,7 +492,7 @@ mod tests {
         let none = SwitchedOff::new(&[]);
         assert!(none.front.is_empty() && none.links.is_empty());
         let off = SwitchedOff::new(&[Mechanism::Retry, Mechanism::Cache, Mechanism::Shed]);
-        assert_eq!((off.front.len(), off.links.len()), (3, 1));
+        assert_eq!((off.front.len(), off.links.len()), (5, 1));
         assert!(off.front.iter().chain(&off.links).all(|pair| pair.contains('=')));
     }
 

@@ -58,8 +58,8 @@ pub(super) fn run(
     say: &mut dyn FnMut(&str),
 ) -> Result<Verdict, LabError> {
     let contest = Contest::new(bars, options);
-    report::head(options, cores, say);
     let time = if options.full { Duration::from_secs(options.seconds.into()) } else { A_MOMENT };
+    report::head(options, time, cores, say);
     // A thread of its own: it is tied to a core, and what it calls must not find itself inside a runtime,
     // where tokio's locks make a task that never awaits wait for ever.
     let rounds = std::thread::scope(|scope| {

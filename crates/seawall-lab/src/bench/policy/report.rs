@@ -1,5 +1,7 @@
 //! What is printed: the floor, both tables, and a line to quote.
 
+use std::time::Duration;
+
 use super::burst::Round;
 use super::contest::{About, Check, Contest, Id, Threads, figure};
 use crate::bench::judge::{Judgement, Verdict, Why, median};
@@ -7,11 +9,11 @@ use crate::bench::{Options, Plant};
 use crate::servers::program::Cores;
 
 /// Says what is about to run: it takes a while.
-pub(super) fn head(options: &Options, cores: Cores, say: &mut dyn FnMut(&str)) {
+pub(super) fn head(options: &Options, time: Duration, cores: Cores, say: &mut dyn FnMut(&str)) {
     say("policy: what a decision costs, against one relaxed fetch_add and against the crates people use");
-    let Options { rounds, seconds, .. } = options;
+    let (rounds, time) = (options.rounds, time.as_secs_f64());
     say(&format!(
-        "  {rounds} rounds of {seconds} s with one thread and {seconds} s with two, burst by burst in turns; {}",
+        "  {rounds} rounds of {time} s with one thread and {time} s with two, burst by burst in turns; {}",
         match cores {
             Cores { server: Some(one), load: Some(other) } => format!("threads on cores {one} and {other}"),
             _ => "NOT tied to cores (fewer than two, or no taskset): two threads may share one".to_owned(),
