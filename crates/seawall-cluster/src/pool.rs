@@ -82,18 +82,18 @@ impl Pool {
     }
 
     /// The first instance at or after the `turn`-th that may be called at `now`; the `turn`-th itself when none may.
-    /// For callers that stay with one for as long as it answers. `None` when there is nobody.
+    /// For callers that stay with one for as long as it answers: its place is told too, the turn to go on with. `None`
+    /// when there is nobody.
     #[must_use]
-    pub fn in_turn(&self, turn: usize, now: Mono) -> Option<Chosen> {
+    pub fn in_turn(&self, turn: usize, now: Mono) -> Option<(usize, Chosen)> {
         let members = self.members();
         let from = turn.checked_rem(members.len())?;
-        let (before, after) = members.split_at(from);
-        for member in after.iter().chain(before) {
-            if let Ok(permit) = member.breaker.admit(now) {
-                return Some(member.begin(Some(permit), now));
+        for place in (from..members.len()).chain(0..from) {
+            if let Ok(permit) = members[place].breaker.admit(now) {
+                return Some((place, members[place].begin(Some(permit), now)));
             }
         }
-        Some(members[from].begin(None, now))
+        Some((from, members[from].begin(None, now)))
     }
 
     fn members(&self) -> Arc<[Arc<Member>]> {
@@ -248,12 +248,17 @@ mod tests {
     #[test]
     fn in_turn_the_next_one_that_may_be_called_follows_and_the_first_when_none_may() {
         let pool = pool(1..=3);
-        let port = |turn, now| pool.in_turn(turn, now).unwrap().addr().port();
+        let port = |turn, now| pool.in_turn(turn, now).unwrap().1.addr().port();
         assert_eq!([0, 1, 2, 3].map(|turn| port(turn, at(1))), [1, 2, 3, 1]);
         open(&pool, 2, at(1));
         assert_eq!([0, 1, 2, 4].map(|turn| port(turn, at(2))), [1, 3, 3, 3]);
+        assert_eq!(
+            [1, 5].map(|turn| pool.in_turn(turn, at(2)).unwrap().0),
+            [2, 2],
+            "the place of the one chosen"
+        );
         [1, 3].into_iter().for_each(|other| open(&pool, other, at(2)));
         assert_eq!([0, 1, 2].map(|turn| port(turn, at(2))), [1, 2, 3]);
-        assert!(pool.in_turn(0, at(2)).unwrap().is_last_resort());
+        assert!(pool.in_turn(0, at(2)).unwrap().1.is_last_resort());
     }
 }

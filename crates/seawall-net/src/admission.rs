@@ -88,10 +88,10 @@ impl Admission {
             Refusal::Open(_) => ("unavailable", "what this needs is down; try again shortly"),
         };
         let problem = Problem::new(status, code, message);
-        match refusal.retry_at() {
-            _ if refusal == Refusal::Expired => problem,
-            Some(at) => problem.retry_after(whole_seconds(at, now)),
-            None => problem.retry_after(RETRY_AFTER_SECONDS),
+        match (refusal, refusal.retry_at()) {
+            (Refusal::Expired, _) => problem,
+            (_, Some(at)) => problem.retry_in(at.since(now)),
+            (_, None) => problem.retry_after(RETRY_AFTER_SECONDS),
         }
     }
 
@@ -117,11 +117,6 @@ impl Admission {
             Places::Unlimited | Places::Adaptive(_) => 0,
         }
     }
-}
-
-/// Rounded up: who comes back a fraction early comes twice.
-fn whole_seconds(at: Mono, now: Mono) -> u32 {
-    u32::try_from(at.since(now).as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1)
 }
 
 /// A request's place, in its extensions. A handler that is about to wait for long, and is bounded by

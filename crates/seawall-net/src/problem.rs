@@ -1,5 +1,7 @@
 //! Errors as clients see them: a status, a code that never changes, and a sentence that may.
 
+use std::time::Duration;
+
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
@@ -41,6 +43,13 @@ impl Problem {
     pub fn retry_after(mut self, seconds: u32) -> Problem {
         self.retry_after = Some(seconds);
         self
+    }
+
+    /// The same, after this time at the soonest: rounded up to whole seconds, at least one, because who comes back a
+    /// fraction early comes twice.
+    #[must_use]
+    pub fn retry_in(self, time: Duration) -> Problem {
+        self.retry_after(u32::try_from(time.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1))
     }
 
     /// The JSON body.

@@ -383,14 +383,13 @@ impl Balancer {
     }
 
     fn shut(&self, closed: Closed, asked: Option<Box<Asked>>, now: Mono) -> Next<Held> {
-        let (answer, seconds) = match closed {
+        let (answer, problem) = match closed {
             Closed::Limited(at) => {
-                let seconds = at.since(now).as_millis().div_ceil(1000);
-                (Answer::RateLimited, u32::try_from(seconds).unwrap_or(u32::MAX).max(1))
+                (Answer::RateLimited, problem(Answer::RateLimited).retry_in(at.since(now)))
             }
-            Closed::Full => (Answer::RouteFull, RETRY_AFTER_SECONDS),
+            Closed::Full => (Answer::RouteFull, problem(Answer::RouteFull).retry_after(RETRY_AFTER_SECONDS)),
         };
-        self.refuse_with(answer, problem(answer).retry_after(seconds), asked)
+        self.refuse_with(answer, problem, asked)
     }
 
     fn refuse_with(&self, answer: Answer, problem: Problem, asked: Option<Box<Asked>>) -> Next<Held> {

@@ -79,9 +79,9 @@ impl Discovery {
         let mut registered = false;
         while !tasks.is_stopping() {
             let told = if registered {
-                self.put(turn, &registration.path("pass"), Bytes::new()).await
+                self.put(&mut turn, &registration.path("pass"), Bytes::new()).await
             } else {
-                self.put(turn, "/v1/agent/service/register", registration.body()).await
+                self.put(&mut turn, "/v1/agent/service/register", registration.body()).await
             };
             let pause = match told {
                 Ok(StatusCode::OK) => {
@@ -110,7 +110,7 @@ impl Discovery {
             tasks.sleep(pause).await;
         }
         if registered {
-            match self.put(turn, &registration.path("deregister"), Bytes::new()).await {
+            match self.put(&mut turn, &registration.path("deregister"), Bytes::new()).await {
                 Ok(_) => tracing::info!(service = registration.service, id = registration.id, "deregistered"),
                 Err(why) => tracing::warn!(
                     id = registration.id,
@@ -128,11 +128,12 @@ impl Discovery {
         }
     }
 
-    /// One call to the registry whose turn it is.
-    async fn put(&self, turn: usize, path: &str, body: Bytes) -> Result<StatusCode, String> {
+    /// One call to the registry whose turn it is, or the next that may be called; it is its turn from then on.
+    async fn put(&self, turn: &mut usize, path: &str, body: Bytes) -> Result<StatusCode, String> {
         let settings = &self.0.settings;
-        let chosen = self.0.registries.in_turn(turn, self.0.host.clock.now());
-        let chosen = chosen.ok_or("no registry is configured")?;
+        let chosen = self.0.registries.in_turn(*turn, self.0.host.clock.now());
+        let (place, chosen) = chosen.ok_or("no registry is configured")?;
+        *turn = place;
         let registry = chosen.addr();
         let mut request = Request::builder()
             .method(Method::PUT)

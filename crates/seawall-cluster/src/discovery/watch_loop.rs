@@ -6,12 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use seawall_policy::{Outcome, Rng, retry};
+use seawall_policy::{Mono, Outcome, Rng, retry};
 use tokio::sync::watch;
 
 use super::cache::{self, Kept};
 use super::{Discovery, Freshness, Instance, Snapshot, wire};
-use crate::pool::Chosen;
+use crate::pool::{Chosen, Pool};
 
 /// How long the registry may hold a question open; it adds up to a sixteenth of its own.
 const WAIT: Duration = Duration::from_secs(60);
@@ -37,6 +37,25 @@ struct Memory {
     saved: i64,
 }
 
+/// Whom to ask next, and for news since when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Question {
+    turn: usize,
+    /// Of the registry whose turn it is: another one counts for itself, and would hold the question open until its
+    /// own count has come as far.
+    index: u64,
+}
+
+impl Question {
+    fn to(&mut self, registries: &Pool, now: Mono) -> Option<Chosen> {
+        let (place, chosen) = registries.in_turn(self.turn, now)?;
+        if place != self.turn {
+            *self = Question { turn: place, index: 0 };
+        }
+        Some(chosen)
+    }
+}
+
 impl Discovery {
     pub(super) async fn follow(&self, service: String, out: watch::Sender<Snapshot>) {
         let tasks = &self.0.host.tasks;
@@ -45,16 +64,16 @@ impl Discovery {
             self.fall_back(&service, known.as_ref(), &out);
         }
         let registries = self.0.settings.config.registry.len();
-        let mut index = 0;
         let mut failures: u32 = 0;
         // The registry that answers is the one to stay with; the next one is asked after a failure only.
-        let mut turn: usize = 0;
+        let mut question = Question { turn: 0, index: 0 };
         let mut rng = Rng::new(self.0.host.seed ^ xor_of(&service));
         loop {
-            let Some(chosen) = self.0.registries.in_turn(turn, self.0.host.clock.now()) else { return };
+            let now = self.0.host.clock.now();
+            let Some(chosen) = question.to(&self.0.registries, now) else { return };
             let registry = chosen.addr();
             let asked = tokio::select! {
-                asked = self.ask(registry, &service, index) => asked,
+                asked = self.ask(registry, &service, question.index) => asked,
                 _ = tasks.stopping() => return,
             };
             self.judge(chosen, asked.is_ok());
@@ -65,14 +84,13 @@ impl Discovery {
                     }
                     failures = 0;
                     // An index that went back means a restored registry: start over (Consul's own rule).
-                    index = if answer.index < index { 0 } else { answer.index };
+                    question.index = if answer.index < question.index { 0 } else { answer.index };
                     self.publish(&service, answer.instances, &mut known, &out).await;
                     if answer.index == 0 { POLL } else { PACE }
                 }
                 Err(why) => {
                     failures = failures.saturating_add(1);
-                    turn += 1;
-                    index = 0;
+                    question = Question { turn: question.turn + 1, index: 0 };
                     if failures == 1 {
                         tracing::warn!(service, %registry, why, "registry unreachable, going on with what is known");
                     }
@@ -212,4 +230,35 @@ pub(super) fn back_off(failures: u32, rng: &mut Rng) -> Duration {
 /// Spreads the clients of one process apart; no more is asked of it.
 fn xor_of(service: &str) -> u64 {
     service.bytes().fold(0, |h, b| h.rotate_left(7) ^ u64::from(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use seawall_policy::breaker::Policy;
+
+    use super::*;
+
+    const fn at(seconds: u64) -> Mono {
+        Mono(seconds * 1_000_000_000)
+    }
+
+    #[test]
+    fn an_index_is_never_taken_to_another_registry_and_the_one_that_answers_is_stayed_with() {
+        let addr = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let registries = Pool::new(Policy::s4_registry());
+        registries.set([addr(1), addr(2)]);
+        // Other watches found out that the first is gone.
+        for _ in 0..5 {
+            let (_, chosen) = registries.in_turn(0, at(1)).unwrap();
+            chosen.report(Outcome::Failed, at(1));
+        }
+        let mut question = Question { turn: 0, index: 70 };
+        let chosen = question.to(&registries, at(2)).unwrap();
+        assert_eq!((chosen.addr(), question), (addr(2), Question { turn: 1, index: 0 }));
+        chosen.report(Outcome::Success, at(2));
+        question.index = 9;
+        // The first may be tested again; this question is the second one's.
+        assert_eq!(question.to(&registries, at(60)).unwrap().addr(), addr(2));
+        assert_eq!(question, Question { turn: 1, index: 9 });
+    }
 }

@@ -29,10 +29,8 @@
 //! | 503 | `codes_exhausted` | no code is left for this shard |
 //! | 504 | `deadline_exceeded` | the time was over first |
 //!
-//! The port itself adds `overloaded` (503), `head_too_large` (431), `token_required` (401) and a few for
-//! malformed heads (`seawall_net::server`).
-
-use std::time::Duration;
+//! The port itself adds `overloaded` and `shed` (503), `rate_limited` (429), `head_too_large` (431),
+//! `token_required` (401) and a few for malformed heads (`seawall_net::server`).
 
 use http::StatusCode;
 use seawall_net::problem::Problem;
@@ -82,9 +80,7 @@ fn url_code(why: &Refused) -> &'static str {
 
 fn store_problem(trouble: Trouble) -> Problem {
     match trouble {
-        Trouble::Open(left) => {
-            unavailable("store_unavailable", "the store is not answering").retry_after(seconds(left))
-        }
+        Trouble::Open(left) => unavailable("store_unavailable", "the store is not answering").retry_in(left),
         Trouble::Busy => unavailable("store_busy", "the store has too much to do; nothing was done")
             .retry_after(BUSY_RETRY_SECONDS),
         Trouble::ReadOnly => {
@@ -104,11 +100,6 @@ fn store_problem(trouble: Trouble) -> Problem {
         Trouble::Conflict | Trouble::KeyReused => internal("the store answered what nobody asked"),
         Trouble::Broken(why) => internal(&why),
     }
-}
-
-/// Whole seconds, rounded up, at least one.
-fn seconds(time: Duration) -> u32 {
-    u32::try_from(time.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1)
 }
 
 pub(crate) fn unknown() -> Problem {
@@ -165,6 +156,8 @@ fn internal(why: &str) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -180,7 +173,7 @@ mod tests {
     #[test]
     fn the_table_above_lists_every_code() {
         let source = include_str!("problems.rs");
-        let (table, code) = source.split_once("use std::time").unwrap();
+        let (table, code) = source.split_once("\nuse ").unwrap();
         let body = include_str!("body.rs");
         let used =
             [code.split("#[cfg(test)]").next().unwrap(), body.split("#[cfg(test)]").next().unwrap()].concat();

@@ -102,10 +102,9 @@ where
 
 impl Shared {
     fn refusal(&self, client: u64, retry_at: Mono, now: Mono) -> Response {
-        let seconds = u32::try_from(retry_at.since(now).as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
         let message = "this client makes too many of these calls; try again after the time in Retry-After";
         let mut response = Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message)
-            .retry_after(seconds.max(1))
+            .retry_in(retry_at.since(now))
             .into_response();
         let headers = response.headers_mut();
         headers.insert(LIMIT, HeaderValue::from(self.burst));
