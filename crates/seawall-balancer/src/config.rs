@@ -148,7 +148,7 @@ pub struct Route {
     /// How many requests and connections at once (S3: 100 and 500 for service A, 50 and 200 for B and C).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bulkhead: Option<inflight::Policy>,
-    /// How many requests from each client.
+    /// How many requests from each client; with `keys_max` 0, from all of them together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<rate::Policy>,
 }

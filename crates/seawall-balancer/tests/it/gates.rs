@@ -62,6 +62,20 @@ fn each_client_has_an_allowance_of_its_own_that_a_reload_does_not_renew() {
 }
 
 #[test]
+fn a_route_whose_rate_remembers_no_keys_has_one_allowance_for_all_its_clients() {
+    let backend = Backend::start(Does::Answer);
+    let slow = rate::Policy { rate: "1/h".parse().unwrap(), burst: 3, keys_max: 0 };
+    let rig = Rig::configured(&[&backend], |c| c.route[0].rate = Some(slow));
+    let from = |client: u8| {
+        rig.client()
+            .call("GET", "/", &format!("X-Forwarded-For: 203.0.113.{client}\r\n"), b"")
+            .unwrap()
+            .status
+    };
+    assert_eq!([1, 2, 3, 4, 5].map(from), [200, 200, 200, 429, 429]);
+}
+
+#[test]
 fn at_ninety_per_cent_of_the_ports_places_a_route_that_matters_less_is_shed_first() {
     let (slow, well) = (Backend::start(Does::Hang), Backend::start(Does::Answer));
     let rig = Rig::configured(&[&well], |c| {

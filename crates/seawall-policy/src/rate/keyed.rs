@@ -20,7 +20,7 @@
 //!
 //! Why not begin afresh? Nine keys taking turns in one set would then never be limited at all. As it is, a
 //! single key may get more than its limit by being displaced, yet all keys of a set together never get more
-//! than eight limits, and the table never more than `keys_max`, however many keys there are.
+//! than eight limits, and the table never more than it has slots, however many keys there are.
 //!
 //! ## Why the race between the two words is harmless
 //!
@@ -53,6 +53,8 @@ const MOVING: u64 = u64::MAX;
 pub struct Keyed {
     gcra: Gcra,
     seed: u64,
+    /// What of a key's hash counts: all of it, or nothing where all share one limit.
+    mask: u64,
     sets: Box<[Set]>,
     locks: Box<[Mutex<()>]>,
     forgotten: AtomicU64,
@@ -67,8 +69,8 @@ struct Set {
 }
 
 impl Keyed {
-    /// An empty table for `keys_max` keys, rounded down to whole sets of eight; all memory it will ever use,
-    /// 16 bytes a key, is taken here.
+    /// An empty table for `keys_max` keys, rounded down to whole sets of eight, though at least one; all memory it
+    /// will ever use, 16 bytes a key, is taken here. With a `keys_max` of 0 all keys share one limit.
     ///
     /// `seed` is any number the clients do not know: with it nobody can choose addresses that share a set.
     #[must_use]
@@ -77,6 +79,7 @@ impl Keyed {
         Keyed {
             gcra: Gcra::new(policy),
             seed,
+            mask: if policy.keys_max == 0 { 0 } else { u64::MAX },
             sets: (0..sets).map(|_| Set::new()).collect(),
             locks: (0..sets.min(LOCKS_MAX)).map(|_| Mutex::new(())).collect(),
             forgotten: AtomicU64::new(0),
@@ -138,7 +141,7 @@ impl Keyed {
     /// Every bit of the result depends on every bit of the hash and the seed.
     #[inline]
     fn key(&self, key_hash: u64) -> u64 {
-        match Rng::new(key_hash ^ self.seed).next_u64() {
+        match Rng::new((key_hash & self.mask) ^ self.seed).next_u64() {
             NOBODY => 1,
             key => key,
         }

@@ -169,6 +169,15 @@ fn who_has_been_quiet_is_forgotten_without_loss() {
 }
 
 #[test]
+fn with_no_keys_to_remember_all_who_come_share_one_limit() {
+    let keyed = Keyed::new(&Policy { keys_max: 0, ..per_second(10, 3) }, 3);
+    let admitted = |now| (0..100).filter(|key| keyed.check(*key, now).is_ok()).count();
+    assert_eq!([0, 50, 100, 400].map(|ms| admitted(at_ms(ms))), [3, 0, 1, 3]);
+    assert_eq!((keyed.remaining(12_345, at_ms(400)), keyed.reset(12_345, at_ms(400))), (0, 1));
+    assert_eq!(keyed.forgotten(), 0);
+}
+
+#[test]
 fn nine_keys_taking_turns_in_one_set_of_eight_get_no_more_than_eight_limits() {
     let policy = Policy { keys_max: 8, ..per_second(10, 4) };
     let keyed = Keyed::new(&policy, 3);
