@@ -55,7 +55,11 @@ impl Worst {
 fn longest(jitter: Jitter, wait: Duration) -> Duration {
     match jitter {
         Jitter::None | Jitter::Full => wait,
-        Jitter::Symmetric { ratio } | Jitter::Additive { ratio } => wait.mul_f64(1.0 + ratio.clamp(0.0, 1.0)),
+        Jitter::Symmetric { ratio } | Jitter::Additive { ratio } => {
+            let longest = wait.as_secs_f64() * (1.0 + ratio.clamp(0.0, 1.0));
+            // TOML has `nan`, which the policy's own check refuses; until that is told, nothing may panic.
+            Duration::try_from_secs_f64(longest).unwrap_or(wait)
+        }
     }
 }
 

@@ -3,6 +3,9 @@
 //! A call is in flight from its begin until its latency has passed. Those that were refused never are, which
 //! is all that a bulkhead does: so here even an open-loop trace shows most of the effect, but for the calls
 //! that would have been quicker with fewer beside them.
+//!
+//! A call that is under way takes a place of each kind, as a route of the balancer has it, so the smaller number of
+//! the policy holds. Idle connections, which take places too, are not in a trace.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,12 +16,12 @@ use super::Record;
 use super::flight::{Crowded, Flight};
 use super::refusals::Refusals;
 use super::tally::Gate;
-use crate::inflight::Policy;
+use crate::inflight::{Bulkhead, Policy};
 
 /// One bulkhead, or one for each key of the trace.
 #[derive(Debug)]
 pub struct Replay {
-    policy: Policy,
+    places: usize,
     each: HashMap<Option<Arc<str>>, One>,
     report: Report,
 }
@@ -50,8 +53,10 @@ impl Replay {
     /// Empty.
     #[must_use]
     pub fn new(policy: Policy) -> Replay {
-        let report = Report { places: policy.in_flight as u64, ..Report::default() };
-        Replay { policy, each: HashMap::new(), report }
+        let bulkhead = Bulkhead::new(&policy);
+        let places = bulkhead.calls().max().min(bulkhead.connections().max());
+        let report = Report { places: places as u64, ..Report::default() };
+        Replay { places, each: HashMap::new(), report }
     }
 
     /// The next call of the trace, in the order in which they began.
@@ -69,7 +74,7 @@ impl Replay {
         one.all.end_until(record.at);
         one.all.begin(ends, ())?;
         one.let_in.end_until(record.at);
-        let places = self.policy.in_flight.max(1);
+        let places = self.places;
         let refused = one.let_in.len() >= places;
         if !refused {
             one.let_in.begin(ends, ())?;

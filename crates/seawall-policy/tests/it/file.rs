@@ -497,3 +497,27 @@ proptest! {
         drop(load(&text));
     }
 }
+#[test]
+fn a_number_that_is_none_is_told_at_its_key_and_nothing_panics() {
+    for (key, written) in [
+        ("policy.retry.x.jitter.ratio", "[policy.retry.x.jitter]\nkind = 'symmetric'\nratio ="),
+        ("policy.retry.x.timeout_growth", "[policy.retry.x]\ntimeout_growth ="),
+        ("policy.retry.x.backoff.factor", "[policy.retry.x.backoff]\nfactor ="),
+        ("policy.budget.x.ratio", "[policy.budget.x]\nratio ="),
+        ("policy.breaker.x.open.growth", "[policy.breaker.x.open]\ngrowth ="),
+        ("policy.adaptive.x.tolerance", "[policy.adaptive.x]\ntolerance ="),
+    ] {
+        let kind = key.split('.').nth(1).unwrap();
+        let call = match kind {
+            "adaptive" => String::new(),
+            kind => format!("[policy.call.y]\n{kind} = 'x'\ntimeout = '100ms'\nidempotent = true\n"),
+        };
+        for number in ["nan", "inf", "-inf", "-nan"] {
+            let told = refused(&format!("{written} {number}\n{call}"));
+            assert!(
+                told.iter().any(|line| line.contains(&format!(" {key}: use "))),
+                "{key} {number}: {told:?}"
+            );
+        }
+    }
+}

@@ -8,7 +8,7 @@ use crate::file::problem::Finding;
 use crate::file::set::Set;
 use crate::file::worst::Worst;
 use crate::ladder;
-use crate::ladder::condition::{Clause, Op, Unit, Value};
+use crate::ladder::condition::{Clause, Op, Signal, Unit, Value};
 
 /// What is waited for and can never be seen: a time before which every call is cut, the state of no breaker.
 ///
@@ -35,7 +35,9 @@ fn never_seen(clause: &Clause, calls: &[Joined]) -> Option<String> {
     let of = clause.signal.of.as_ref()?;
     let joined = calls.iter().find(|joined| joined.name == *of)?;
     match (&clause.value, clause.unit) {
-        (Value::Number(seconds), Unit::Seconds) => cut_before(clause, *seconds, joined),
+        (Value::Number(seconds), Unit::Seconds) if is_latency(&clause.signal) => {
+            cut_before(clause, *seconds, joined)
+        }
         _ if clause.signal.what == "breaker" && joined.call.breaker.is_none() => Some(format!(
             "use a breaker in [{}], or leave it out here: {} can never be seen, since calls to {of} have no breaker",
             joined.key,
@@ -43,6 +45,13 @@ fn never_seen(clause: &Clause, calls: &[Joined]) -> Option<String> {
         )),
         _ => None,
     }
+}
+
+/// Whether it is how long calls take: p95, p99.9. Other times, such as the age of what calls brought, may be longer
+/// than any call.
+fn is_latency(signal: &Signal) -> bool {
+    let percent = signal.what.strip_prefix('p').and_then(|digits| digits.parse::<f64>().ok());
+    percent.is_some_and(|percent| (0.0..100.0).contains(&percent))
 }
 
 /// Why a time so long cannot be seen: calls are given up before.

@@ -85,9 +85,8 @@ fn rfc3339(text: &str) -> Option<i64> {
     let [hour, minute, second] = time[..] else { return None };
     let (hour, minute, second) = (digits(hour, 2)?, digits(minute, 2)?, digits(second, 2)?);
     // 60 is a leap second, written and not counted.
-    let fits =
-        (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second <= 60;
-    if !fits {
+    let fits = (1..=12).contains(&month) && hour < 24 && minute < 60 && second <= 60;
+    if !fits || !(1..=days_of(year, month)).contains(&day) {
         return None;
     }
     let seconds = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset(zone)?;
@@ -99,7 +98,8 @@ fn offset(zone: &str) -> Option<i64> {
     let (sign, rest) = match zone.as_bytes() {
         [b'Z' | b'z'] => return Some(0),
         [b'+', ..] => (1, &zone[1..]),
-        _ => (-1, &zone[1..]),
+        [b'-', ..] => (-1, &zone[1..]),
+        _ => return None,
     };
     let (hours, minutes) = rest.split_once(':').unwrap_or((rest.get(..2)?, rest.get(2..)?));
     let (hours, minutes) = (digits(hours, 2)?, digits(minutes, 2)?);
@@ -118,6 +118,12 @@ fn micros(fraction: &str) -> Option<i64> {
 
 fn digits(text: &str, count: usize) -> Option<i64> {
     (text.len() == count && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok()).flatten()
+}
+
+/// Days that a month has.
+fn days_of(year: i64, month: i64) -> i64 {
+    let (next_year, next) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+    days(next_year, next, 1) - days(year, month, 1)
 }
 
 /// Days since 1970-01-01 in the Gregorian calendar (Howard Hinnant, "chrono-compatible low-level date
@@ -173,6 +179,10 @@ mod tests {
             "2026-11-20T19:03:07.Z",
             "2026-11-20T19:03:07+1",
             "20-11-2026T19:03:07Z",
+            "2026-11-20T19:03:07Z05:00",
+            "2026-02-30T19:03:07Z",
+            "2026-02-29T19:03:07Z",
+            "2026-11-31T19:03:07Z",
         ] {
             let why = moment(&Scalar::Text(text.into())).unwrap_err();
             assert!(why.contains("use"), "{text}: {why}");

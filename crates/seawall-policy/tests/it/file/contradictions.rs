@@ -81,6 +81,27 @@ on = ['unreachable', 'timeout']
 ";
 
 #[test]
+fn a_time_that_is_no_latency_is_not_held_against_the_timeout_of_calls() {
+    let rung = |signal: &str| {
+        format!(
+            "[policy.call.registry]\ntimeout = '50ms'\n[[ladder.x.rung]]\nlevel = 1\nname = 'stale'\n\
+             enter = '{signal}(registry) > 10m'\nexit = '{signal}(registry) < 1m'\neffects = ['a=b']\n"
+        )
+    };
+    assert!(
+        warnings(&rung("age")).is_empty(),
+        "how old an answer is has nothing to do with how long a call takes"
+    );
+    for latency in ["p50", "p95", "p99.9"] {
+        assert_one(
+            &refused(&rung(latency)),
+            "policies.toml:6: ladder.x.rung[0].enter: ",
+            &["can never be seen"],
+        );
+    }
+}
+
+#[test]
 fn s4_three_waits_are_too_few_for_five_tries() {
     assert_one(
         &refused(S4_SCHEDULE),

@@ -161,6 +161,15 @@ fn the_hundred_and_first_in_flight_is_refused_by_the_documents_bulkhead_for_serv
 }
 
 #[test]
+fn a_call_needs_a_place_of_each_kind_so_fewer_connections_than_calls_refuse_the_eleventh() {
+    let policy = inflight::Policy { in_flight: 100, connections: 10 };
+    let calls = (0..15).map(|n| call(n, Outcome::Success, 1_000));
+    let Report::Bulkhead(report) = run(Replay::bulkhead(policy), calls) else { panic!("another report") };
+    assert_eq!((report.gate.refused.calls, report.places, report.wanted, report.taken), (5, 10, 15, 10));
+    assert_eq!(report.gate.changes.first[0].why, "all 10 places were taken");
+}
+
+#[test]
 fn at_ninety_percent_the_chat_shedder_lets_typing_wait_and_refuses_search_and_analytics() {
     let busy = (0..90).map(|_| call(0, Outcome::Success, 10_000));
     let asks = Priority::ALL.map(|priority| Record { priority, ..call(1_000, Outcome::Success, 10) });
