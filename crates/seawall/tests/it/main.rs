@@ -14,6 +14,7 @@ mod load;
 mod overload;
 mod panic;
 mod policy;
+mod policy_placement;
 mod policy_replay;
 mod real_input;
 mod real_peers;

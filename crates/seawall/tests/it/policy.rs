@@ -4,11 +4,11 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::fleet::{Site, eventually, request, seawall};
+use crate::fleet::{Site, binary, eventually, request, seawall};
 
 fn said(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
@@ -79,6 +79,36 @@ fn a_name_of_nothing_is_a_usage_error_with_the_nearest() {
     let output = seawall(&["policy", "explain", "log"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no policy stands in the section [log]"));
+}
+
+#[test]
+fn a_file_of_policies_is_explained_wherever_one_stands_whatever_seawall_toml_says() {
+    let dir = tempfile::tempdir().unwrap();
+    written(dir.path(), "[policy.breaker.mine]\npreset = 's2-links'\n");
+    let explain = |args: &[&str]| {
+        let args = ["policy", "explain"].iter().chain(args).copied();
+        Command::new(binary()).args(args).current_dir(dir.path()).output().unwrap()
+    };
+    for config in [None, Some(""), Some("[links]\ncolour = 1\n"), Some("no toml")] {
+        if let Some(text) = config {
+            fs::write(dir.path().join("seawall.toml"), text).unwrap();
+        }
+        let text = said(&explain(&["mine", "--policies", "policies.toml"]));
+        assert!(text.starts_with("breaker.mine (breaker, file)\n"), "{config:?}: {text}");
+        let all = said(&explain(&["--policies", "policies.toml"]));
+        assert!(all.lines().any(|line| line.starts_with("breaker.mine ")), "{config:?}: {all}");
+        assert!(!all.contains(" in use "), "{config:?}: {all}");
+    }
+    assert_eq!(explain(&["mine"]).status.code(), Some(78), "without one, the configuration is what is meant");
+    for (args, why) in [
+        (&["balancer", "--policies", "policies.toml"][..], "what balancer uses stands in the configuration"),
+        (&["mine", "--policies", "policies.toml", "--config", "seawall.toml"], "cannot be used with"),
+        (&["mine", "--policies", "policies.toml", "--set", "up.workers=2"], "cannot be used with"),
+    ] {
+        let output = explain(args);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && told.contains(why), "{args:?}: {told}");
+    }
 }
 
 const BAD: &str = "\

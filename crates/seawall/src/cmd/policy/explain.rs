@@ -1,6 +1,5 @@
 //! `seawall policy explain`: what a policy does, in sentences.
 
-use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -8,6 +7,7 @@ use seawall_policy::file::{Entry, Set};
 use serde_json::{Value as Json, json};
 use toml::Table;
 
+use super::print;
 use crate::cli::ConfigSource;
 use crate::config::Config;
 use crate::config::policies::{USES, read};
@@ -29,15 +29,17 @@ pub(super) fn run(
     source: &ConfigSource,
     json: bool,
 ) -> Result<ExitCode, Failure> {
-    let config = Config::load(source.file.as_deref(), &source.set)?;
-    let sections = Table::try_from(&config)
-        .map_err(|e| Failure::Internal(format!("the configuration cannot be printed: {e}")))?;
-    let (set, warnings) = match policies {
+    let (set, warnings, sections) = match policies {
         Some(file) => {
             let loaded = read(file)?;
-            (loaded.set, loaded.warnings.iter().map(ToString::to_string).collect())
+            (loaded.set, loaded.warnings.iter().map(ToString::to_string).collect(), Table::new())
         }
-        None => (config.policies, config.warnings),
+        None => {
+            let config = Config::load(source.file.as_deref(), &source.set)?;
+            let sections = Table::try_from(&config)
+                .map_err(|e| Failure::Internal(format!("the configuration cannot be printed: {e}")))?;
+            (config.policies, config.warnings, sections)
+        }
     };
     let Some(name) = name else {
         let mut all = in_use(&sections, "");
@@ -62,13 +64,15 @@ fn shown(set: &Set, entry: &Entry) -> Shown {
     }
 }
 
-/// The policies that systems use: those whose key is `of` or begins with it.
+/// Whether a key is `of` or begins with it.
+fn concerns(key: &str, of: &str) -> bool {
+    of.is_empty() || key.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// The policies that systems use: those whose key concerns `of`.
 fn in_use(config: &Table, of: &str) -> Vec<Shown> {
-    let concerns = |key: &str| {
-        of.is_empty() || key.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    };
     let mut used = Vec::new();
-    for (key, kind) in USES.iter().filter(|(key, _)| concerns(key)) {
+    for (key, kind) in USES.iter().filter(|(key, _)| concerns(key, of)) {
         let Some(policy) = key.split('.').try_fold(config, |at, part| at.get(part)?.as_table()) else {
             continue;
         };
@@ -87,6 +91,12 @@ fn unknown(name: &str, set: &Set, sections: &Table) -> String {
     if sections.contains_key(name) {
         return format!(
             "no policy stands in the section [{name}]; `seawall policy explain` lists all there are"
+        );
+    }
+    // Known, and yet not found: no configuration was read.
+    if USES.iter().any(|(key, _)| concerns(key, name)) {
+        return format!(
+            "what {name} uses stands in the configuration, which is not read with --policies; leave that out"
         );
     }
     let near = set.nearest(name);
@@ -138,12 +148,4 @@ fn explained(found: &[Shown]) -> String {
         .map(|s| json!({"name": s.name, "kind": s.kind, "from": s.from, "sentences": s.sentences, "policy": s.policy}))
         .collect();
     format!("{}\n", json!({ "policies": policies }))
-}
-
-/// Nobody need read to the end, as with `| head`.
-fn print(text: &str) -> Result<ExitCode, Failure> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Failure::Failed(format!("cannot write: {e}"))),
-        _ => Ok(ExitCode::SUCCESS),
-    }
 }

@@ -1,8 +1,10 @@
-//! `seawall policy explain|replay`.
+//! `seawall policy explain|replay|placement`.
 
 mod explain;
+mod placement;
 mod replay;
 
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -23,8 +25,8 @@ pub(crate) enum Verb {
     Explain {
         /// A policy, or a system
         name: Option<String>,
-        /// A file of policies and nothing else, instead of those in the configuration
-        #[arg(long, value_name = "FILE")]
+        /// A file of policies and nothing else, instead of the configuration, which is then not read
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "set"])]
         policies: Option<PathBuf>,
         #[command(flatten)]
         source: ConfigSource,
@@ -41,6 +43,15 @@ pub(crate) enum Verb {
         after_help = "  seawall policy replay s0-chat --trace calls.csv\n  seawall policy replay s3-balancer --trace access.log --by backend\n  zcat access.log.2.gz | seawall policy replay retry.s3-request --trace -"
     )]
     Replay(replay::ReplayArgs),
+    /// Say how evenly keys spread over members, and what moves when members come or go
+    ///
+    /// Places a sample of keys on N members and on M, of which the lesser number are the same. What is due is
+    /// what must move for the shares to be even again; whatever moves between members that stay was moved for
+    /// nothing. It asks no server and changes nothing.
+    #[command(
+        after_help = "  seawall policy placement ring --members 10 --to 11\n  seawall policy placement modulo --members 10 --to 11\n  seawall policy placement ring-bounded --members 12 --to 9 --keys 1000000 --json"
+    )]
+    Placement(placement::PlacementArgs),
 }
 
 pub(crate) fn run(verb: Verb) -> Result<ExitCode, Failure> {
@@ -49,5 +60,14 @@ pub(crate) fn run(verb: Verb) -> Result<ExitCode, Failure> {
             explain::run(name.as_deref(), policies.as_deref(), &source, json)
         }
         Verb::Replay(args) => replay::run(&args),
+        Verb::Placement(args) => placement::run(&args),
+    }
+}
+
+/// Nobody need read to the end, as with `| head`.
+fn print(text: &str) -> Result<ExitCode, Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Failure::Failed(format!("cannot write: {e}"))),
+        _ => Ok(ExitCode::SUCCESS),
     }
 }

@@ -1,19 +1,21 @@
 //! `seawall policy replay`: a trace through one policy, line by line.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, ErrorKind, IsTerminal, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use seawall_policy::file::{self, Entry, Set};
+use seawall_policy::file::{Entry, Set};
 use seawall_policy::replay::trace::{Bad, LINE_MAX, Reader};
 use seawall_policy::replay::{CHANGES_MAX, Record, Replay, Report};
 use seawall_policy::retry::BudgetPolicy;
 use seawall_policy::{breaker, inflight, ladder, rate, retry, shed};
 use serde_json::json;
 
+use super::print;
+use crate::config;
 use crate::exit::Failure;
 
 /// Bad lines shown in full; all are counted.
@@ -83,20 +85,13 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<ExitCode, Failure> {
         true => json(&entry, &replay.finish(), &reader, bad.count),
         false => text(&entry, &others, &replay.finish(), &reader, bad.count, args.verbose),
     };
-    match io::stdout().write_all(text.as_bytes()) {
-        // Nobody need read to the end, as with `| head`.
-        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Failure::Failed(format!("cannot write: {e}"))),
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    print(&text)
 }
 
 /// The policies to choose from.
 fn policies(file: Option<&Path>) -> Result<Set, Failure> {
     let Some(path) = file else { return Ok(Set::default()) };
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| Failure::Config(vec![format!("cannot read {}: {e}", path.display())]))?;
-    let loaded = file::parse(&text, &path.display().to_string())
-        .map_err(|problems| Failure::Config(problems.iter().map(ToString::to_string).collect()))?;
+    let loaded = config::policies::read(path)?;
     loaded.warnings.iter().for_each(|warning| eprintln!("{warning}"));
     Ok(loaded.set)
 }
