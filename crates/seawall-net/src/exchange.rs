@@ -4,6 +4,7 @@
 //! of pure decisions that tests call directly, and the engine underneath can be replaced without rewriting
 //! one of them. Nothing here may wait: whoever needs to answers [`Next::General`].
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -12,8 +13,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use seawall_policy::priority::Priority;
 use seawall_policy::retry::Attempt;
 use seawall_policy::{Mono, Outcome};
+use tokio::net::TcpStream;
 
 use crate::problem::Problem;
+use crate::server::Connected;
 
 /// What a system decides about the requests on one port.
 pub trait Exchange: Send + Sync + 'static {
@@ -83,7 +86,6 @@ impl Out {
 }
 
 /// What happens to a request next.
-#[derive(Debug)]
 pub enum Next<Held> {
     /// [`Out`] holds the whole answer.
     Replied,
@@ -93,6 +95,39 @@ pub enum Next<Held> {
     General,
     /// Answer with this error.
     Refuse(Problem),
+    /// Answer 101 with the headers in [`Out`], then speak another protocol: the closure is given the connection, and
+    /// the engine has no more to do with it. Dropped uncalled when the client leaves before the 101 is sent.
+    ///
+    /// Wants a request over HTTP/1.1 that asks for an upgrade and has no body; any other is answered 400.
+    Upgrade(Box<dyn FnOnce(Upgraded) + Send>),
+}
+
+impl<Held: fmt::Debug> fmt::Debug for Next<Held> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Next::Replied => f.write_str("Replied"),
+            Next::Forward(target, held) => f.debug_tuple("Forward").field(target).field(held).finish(),
+            Next::General => f.write_str("General"),
+            Next::Refuse(problem) => f.debug_tuple("Refuse").field(problem).finish(),
+            Next::Upgrade(_) => f.write_str("Upgrade"),
+        }
+    }
+}
+
+/// A connection that has left HTTP. Nothing of the engine is behind it: its task has ended, its buffers are freed.
+///
+/// Who holds it sees to its end: at a stop ([`crate::tasks::Tasks::stopping`]), and when the peer falls silent. Of
+/// the engine's limits one stays, as it is the kernel's: a peer that takes nothing of what was sent is cut off.
+#[derive(Debug)]
+pub struct Upgraded {
+    /// The socket itself.
+    pub stream: TcpStream,
+    /// What the peer sent behind the head of its request. Belongs in front of what is read from the socket.
+    pub unread: Bytes,
+    /// Who is connected.
+    pub peer: SocketAddr,
+    /// Counts the connection; to be kept for as long as there is one.
+    pub connected: Connected,
 }
 
 /// A backend and the patience for one try.

@@ -16,3 +16,4 @@ pub mod problem;
 pub mod server;
 pub mod tasks;
 pub mod telemetry;
+pub mod ws;

@@ -123,7 +123,7 @@ impl Call {
         let (mut target, mut held) = match self.begin(b, NOW) {
             Next::Forward(target, held) => (target, held),
             Next::Refuse(p) => return (Got::Problem(p.status.as_u16(), p.code), Vec::new()),
-            Next::Replied | Next::General => panic!("neither forwarded nor refused"),
+            Next::Replied | Next::General | Next::Upgrade(_) => panic!("neither forwarded nor refused"),
         };
         let mut asked = Vec::new();
         loop {

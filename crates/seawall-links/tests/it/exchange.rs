@@ -53,7 +53,9 @@ fn decide(redirects: &Redirects, method: &Method, path: &str, now: Mono) -> Opti
     match redirects.on_head(&head, now, &mut out) {
         Next::Replied => Some((out.status.as_u16(), out)),
         Next::General => None,
-        Next::Forward(..) | Next::Refuse(_) => panic!("links never forward and never refuse"),
+        Next::Forward(..) | Next::Refuse(_) | Next::Upgrade(_) => {
+            panic!("links never forward, never refuse and never upgrade")
+        }
     }
 }
 

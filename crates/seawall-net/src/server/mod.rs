@@ -4,20 +4,23 @@
 //! write, and admission, in that order and for the fast path and the router alike. It is pumped by hyper.
 
 mod body;
+mod connected;
 mod forward;
 mod head;
+mod upgrade;
 mod words;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::response::IntoResponse;
+use bytes::Bytes;
 use http::header::{AUTHORIZATION, SERVER};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -28,7 +31,7 @@ use seawall_policy::admission::{Ask, Refusal};
 use seawall_policy::priority::{self, Priority};
 use seawall_policy::{Clock, Mono};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tower::ServiceExt;
 
 use crate::admission::{Admission, Admitted, Place};
@@ -39,6 +42,9 @@ use crate::listeners::{Bound, Writes};
 use crate::ops::Ops;
 use crate::problem::Problem;
 use crate::tasks::Tasks;
+pub use connected::Connected;
+use connected::Connections;
+use upgrade::Handover;
 use words::Worded;
 
 /// What one port allows its clients.
@@ -100,7 +106,7 @@ struct Port<E> {
     client: Client,
     writes: Writes,
     tasks: Tasks,
-    open: AtomicUsize,
+    connections: Arc<Connections>,
     /// True once connections are to end with what they are doing.
     draining: watch::Sender<bool>,
 }
@@ -108,48 +114,42 @@ struct Port<E> {
 impl<E: Exchange> Server<E> {
     /// Accepts and serves until the system is asked to stop, then drains within the grace period.
     pub async fn serve(self, bound: Bound, host: &Host) -> Drained {
-        let places = Arc::new(Semaphore::new(self.limits.connections_max));
         let port = Arc::new(Port {
+            connections: Connections::new(self.limits.connections_max),
             server: self,
             clock: host.clock.clone(),
             client: Client::new(host.clock.clone(), host.tasks.clone()),
             writes: bound.writes,
             tasks: host.tasks.clone(),
-            open: AtomicUsize::new(0),
             draining: watch::Sender::new(false),
         });
-        let accepting = accept(&port, &bound.listener, &places);
+        let accepting = accept(&port, &bound.listener);
         let grace = tokio::select! {
             never = accepting => match never {},
             grace = host.tasks.stopping() => grace,
         };
         let lame_duck = LAME_DUCK_MAX.min(grace / 4);
         // `accept` never ends: until the time is over, everyone is served as before, latecomers too.
-        drop(tokio::time::timeout(lame_duck, accept(&port, &bound.listener, &places)).await);
+        drop(tokio::time::timeout(lame_duck, accept(&port, &bound.listener)).await);
         port.draining.send_replace(true);
         let drained = async {
-            while port.open.load(Ordering::Relaxed) > 0 {
+            while port.connections.open() > 0 {
                 tokio::time::sleep(DRAIN_POLL).await;
             }
         };
         drop(tokio::time::timeout(grace.saturating_sub(lame_duck), drained).await);
-        Drained { left: port.open.load(Ordering::Relaxed) }
+        Drained { left: port.connections.open() }
     }
 }
 
-async fn accept<E: Exchange>(
-    port: &Arc<Port<E>>,
-    listener: &tokio::net::TcpListener,
-    places: &Arc<Semaphore>,
-) -> Infallible {
+async fn accept<E: Exchange>(port: &Arc<Port<E>>, listener: &tokio::net::TcpListener) -> Infallible {
     loop {
         // The place is taken before accepting: a full server leaves newcomers in the kernel's queue.
-        let Ok(place) = places.clone().acquire_owned().await else { std::future::pending().await };
+        let place = port.connections.place().await;
         match listener.accept().await {
             Ok((stream, peer)) => {
-                port.open.fetch_add(1, Ordering::Relaxed);
-                let open = Open(port.clone());
-                port.tasks.connection("http", connection(open, stream, peer, place));
+                let connected = Connected::new(&port.connections, place);
+                port.tasks.connection("http", connection(port.clone(), stream, peer, connected));
             }
             Err(e) => {
                 // Out of file descriptors, mostly: going on at once would spin.
@@ -160,22 +160,31 @@ async fn accept<E: Exchange>(
     }
 }
 
-/// Counts a connection of this port for as long as it is served.
-struct Open<E>(Arc<Port<E>>);
-
-impl<E> Drop for Open<E> {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+async fn connection<E: Exchange>(
+    port: Arc<Port<E>>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    connected: Connected,
+) {
+    let handover = Mutex::new(None);
+    if let Err(e) = speak_http(&port, stream, peer, &handover).await {
+        tracing::debug!(%peer, error = %e, "connection ended early");
+    }
+    // Nothing of the port is kept by those who stay longer than it.
+    drop(port);
+    let handover: Option<Handover> = handover.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handover) = handover {
+        handover.finish(peer, connected).await;
     }
 }
 
-async fn connection<E: Exchange>(
-    open: Open<E>,
+/// Serves requests until the connection ends, or until one of them takes it over.
+async fn speak_http<E: Exchange>(
+    port: &Arc<Port<E>>,
     stream: TcpStream,
     peer: SocketAddr,
-    place: OwnedSemaphorePermit,
-) {
-    let port = open.0.clone();
+    handover: &Mutex<Option<Handover>>,
+) -> hyper::Result<()> {
     drop(stream.set_nodelay(true));
     // Nothing else ends a peer that reads nothing: its answer waits in our buffers, and its place with it.
     drop(socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD_MAX)));
@@ -184,7 +193,7 @@ async fn connection<E: Exchange>(
     let service = service_fn(|request| {
         has_served.store(true, Ordering::Release);
         let port = port.clone();
-        async move { Ok::<_, Infallible>(port.answer(request, peer).await) }
+        async move { Ok::<_, Infallible>(port.answer(request, peer, handover).await) }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -194,26 +203,35 @@ async fn connection<E: Exchange>(
     if limits.headers_max > FREE_HEADERS_MAX {
         http.max_headers(limits.headers_max);
     }
-    let serving = http.serve_connection(TokioIo::new(Worded::new(stream, has_served.clone())), service);
+    let stream = TokioIo::new(Worded::new(stream, has_served.clone()));
+    let serving = http.serve_connection(stream, service).with_upgrades();
     let mut serving = std::pin::pin!(serving);
     let mut draining = port.draining.subscribe();
-    let ended = tokio::select! {
+    tokio::select! {
         ended = serving.as_mut() => ended,
         () = async { drop(draining.wait_for(|draining| *draining).await) } => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }
-    };
-    if let Err(e) = ended {
-        tracing::debug!(%peer, error = %e, "connection ended early");
     }
-    drop(place);
+}
+
+fn replied(out: Out) -> Response<Body> {
+    let mut response = Response::new(Body::from(out.body));
+    *response.status_mut() = out.status;
+    *response.headers_mut() = out.headers;
+    response
 }
 
 impl<E: Exchange> Port<E> {
     /// The column every request passes, outermost first.
-    async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
-        let mut response = match self.pass(request, peer).await {
+    async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        handover: &Mutex<Option<Handover>>,
+    ) -> Response<Body> {
+        let mut response = match self.pass(request, peer, handover).await {
             Ok(response) => response,
             Err(problem) => problem.into_response(),
         };
@@ -226,6 +244,7 @@ impl<E: Exchange> Port<E> {
         self: Arc<Self>,
         mut request: Request<Incoming>,
         peer: SocketAddr,
+        handover: &Mutex<Option<Handover>>,
     ) -> Result<Response<Body>, Problem> {
         let now = self.clock.now();
         // Before anything is looked at: what no client of ours needs.
@@ -251,13 +270,13 @@ impl<E: Exchange> Port<E> {
             self.server.exchange.on_head(&head, now, &mut out)
         };
         match next {
-            Next::Replied => {
-                let mut response = Response::new(Body::from(out.body));
-                *response.status_mut() = out.status;
-                *response.headers_mut() = out.headers;
-                Ok(response)
-            }
+            Next::Replied => Ok(replied(out)),
             Next::Refuse(problem) => Err(problem),
+            Next::Upgrade(then) => {
+                let agreed = Handover::agree(&mut request, then, place)?;
+                *handover.lock().unwrap_or_else(PoisonError::into_inner) = Some(agreed);
+                Ok(replied(Out { status: StatusCode::SWITCHING_PROTOCOLS, body: Bytes::new(), ..out }))
+            }
             Next::General => {
                 let admitted = Admitted::new(place);
                 // A body that trickles in holds a place as long as one that was sent holds none.

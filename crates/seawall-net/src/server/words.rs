@@ -52,6 +52,11 @@ impl Worded {
         Worded { stream, has_served, pending: Vec::new(), linger: None }
     }
 
+    /// The socket, for those who go on without HTTP.
+    pub(super) fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// The words for what is being written, if it is a refusal of the parser.
     fn worded(&self, written: &[u8]) -> Option<Vec<u8>> {
         if self.has_served.load(Ordering::Acquire) { None } else { refusal(written) }

@@ -5,8 +5,10 @@
 mod admission;
 mod client;
 mod forward;
+mod frames;
 mod host;
 mod server;
+mod upgrade;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
