@@ -30,7 +30,8 @@ const TARGETS: &[Target] = &[
     Target { name: "trace", package: "seawall-policy", filter: "trace_fuzz" },
     Target { name: "config", package: "seawall", filter: "config" },
     Target { name: "links-url", package: "seawall-links", filter: "fuzz" },
-    Target { name: "http-head", package: "seawall-net", filter: "fuzz" },
+    Target { name: "http-head", package: "seawall-net", filter: "server::fuzz" },
+    Target { name: "ws-frames", package: "seawall-net", filter: "frames::fuzz" },
     Target { name: "registry-api", package: "seawall-registry", filter: "fuzz" },
     Target { name: "discovery-answer", package: "seawall-cluster", filter: "fuzz" },
 ];

@@ -64,6 +64,12 @@ const AVOIDED: &[Avoided] = &[
     Avoided { name: "governor", family: false, why: "a bench opponent only", nowhere: false },
 ];
 
+/// Avoided in servers, welcome as an independent peer: in tests, and where we are a client ourselves.
+const PEERS: &[&str] = &["tokio-tungstenite"];
+
+/// Who speaks to servers as a client.
+const CLIENTS: &[&str] = &["seawall", "seawall-drill", LAB];
+
 /// Where an opponent may be named.
 const LAB: &str = "seawall-lab";
 
@@ -86,6 +92,15 @@ struct Package {
 #[derive(Debug, Deserialize)]
 struct Named {
     name: String,
+    /// `dev` or `build`; none for what is shipped.
+    kind: Option<String>,
+}
+
+impl Named {
+    fn is_peer_of(&self, package: &str) -> bool {
+        let as_a_client = self.kind.as_deref() == Some("dev") || CLIENTS.contains(&package);
+        as_a_client && PEERS.contains(&self.name.as_str())
+    }
 }
 
 impl Metadata {
@@ -135,7 +150,8 @@ pub(crate) fn avoided(metadata: &Metadata) -> Vec<Problem> {
         }
     }
     for package in metadata.ours().filter(|package| package.name != LAB) {
-        for Named { name } in &package.dependencies {
+        for Named { name, .. } in package.dependencies.iter().filter(|named| !named.is_peer_of(&package.name))
+        {
             if let Some(Avoided { why, .. }) = find(name).filter(|avoided| !avoided.nowhere) {
                 problems.push(package.problem(format!("depends on {name}, which the design avoids: {why}")));
             }
@@ -236,7 +252,10 @@ mod tests {
             version: "1.0.0".to_owned(),
             license: licence.map(str::to_owned),
             rust_version: rust.map(str::to_owned),
-            dependencies: dependencies.iter().map(|name| Named { name: (*name).to_owned() }).collect(),
+            dependencies: dependencies
+                .iter()
+                .map(|name| Named { name: (*name).to_owned(), kind: None })
+                .collect(),
         }
     }
 
@@ -288,6 +307,19 @@ mod tests {
         assert_eq!(avoided(&tree(ours(&["governor"]), governor())).len(), 1);
         let lab = package(LAB, Some("MIT"), Some("1.89"), &["governor"]);
         assert_eq!(avoided(&tree(lab, governor())), []);
+    }
+
+    #[test]
+    fn a_peer_may_be_chosen_by_tests_and_clients_only() {
+        let found = |ours: &str, name: &str, kind: Option<&str>| {
+            let mut ours = package(ours, None, None, &[name]);
+            ours.dependencies[0].kind = kind.map(str::to_owned);
+            avoided(&tree(ours, package(name, Some("MIT"), None, &[]))).len()
+        };
+        assert_eq!(found("seawall-net", "tokio-tungstenite", Some("dev")), 0);
+        assert_eq!(found("seawall-net", "tokio-tungstenite", None), 1);
+        assert_eq!(found("seawall-drill", "tokio-tungstenite", None), 0);
+        assert_eq!(found("seawall-net", "governor", Some("dev")), 1);
     }
 
     #[test]
