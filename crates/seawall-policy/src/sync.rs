@@ -1,10 +1,14 @@
 //! The atomics and the lock, from std or, under `--cfg loom`, from loom, which tries every interleaving.
 
 #[cfg(loom)]
+pub(crate) use loom::hint::spin_loop;
+#[cfg(loom)]
 pub(crate) use loom::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering},
 };
+#[cfg(not(loom))]
+pub(crate) use std::hint::spin_loop;
 #[cfg(not(loom))]
 pub(crate) use std::sync::{
     Mutex, MutexGuard,

@@ -72,6 +72,21 @@ fn civil(days: i64) -> (i64, i64, i64) {
 pub trait Clock: Send + Sync + 'static {
     /// The monotonic clock now.
     fn now(&self) -> Mono;
+    /// The same clock, read cheaply: the moment of its last tick, up to some milliseconds ago. Never later than
+    /// [`Clock::now`], and never earlier than it was the last time it was asked. Where there is nothing cheaper,
+    /// it is `now`.
+    ///
+    /// For who would ask the time for one decision alone, whose windows are far longer than a step: a breaker,
+    /// a retry budget, most rate limits. **Never for a latency**, which would be 0 or a whole step.
+    ///
+    /// To a rate limit all that comes within a step came at its beginning. So nothing is let in before its
+    /// time as this clock shows it; but a stretch of time `t` that begins just before a tick sees one tick more
+    /// than it is long, and up to `burst + rate × (t + a step)` are let in, instead of `burst + rate × t`. A
+    /// limit whose burst lasts less than a step refuses more than it must, for nothing comes back before the
+    /// next.
+    fn coarse(&self) -> Mono {
+        self.now()
+    }
     /// The wall clock now.
     fn wall(&self) -> Wall;
 }

@@ -131,7 +131,7 @@ impl Discovery {
     /// One call to the registry whose turn it is, or the next that may be called; it is its turn from then on.
     async fn put(&self, turn: &mut usize, path: &str, body: Bytes) -> Result<StatusCode, String> {
         let settings = &self.0.settings;
-        let chosen = self.0.registries.in_turn(*turn, self.0.host.clock.now());
+        let chosen = self.0.registries.in_turn(*turn, self.0.host.clock.coarse());
         let (place, chosen) = chosen.ok_or("no registry is configured")?;
         *turn = place;
         let registry = chosen.addr();

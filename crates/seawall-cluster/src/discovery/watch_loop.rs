@@ -69,7 +69,8 @@ impl Discovery {
         let mut question = Question { turn: 0, index: 0 };
         let mut rng = Rng::new(self.0.host.seed ^ xor_of(&service));
         loop {
-            let now = self.0.host.clock.now();
+            // Like the report in `judge`: for a breaker's windows of seconds, and no latency.
+            let now = self.0.host.clock.coarse();
             let Some(chosen) = question.to(&self.0.registries, now) else { return };
             let registry = chosen.addr();
             let asked = tokio::select! {
@@ -201,7 +202,7 @@ impl Discovery {
     pub(super) fn judge(&self, chosen: Chosen, answered: bool) {
         let registry = chosen.addr();
         let outcome = if answered { Outcome::Success } else { Outcome::Failed };
-        if let Some(change) = chosen.report(outcome, self.0.host.clock.now()) {
+        if let Some(change) = chosen.report(outcome, self.0.host.clock.coarse()) {
             let (from, to) = (change.from.as_str(), change.to.as_str());
             tracing::info!(%registry, from, to, "breaker changed state");
         }

@@ -50,8 +50,10 @@ async fn a_smoke_run_of_the_policies_shows_everybody_and_judges_nobody() {
     for part in [
         "planted: a lock before our breaker",
         "breaker, closed",
-        "rate limit, refused; 1 reading",
-        "whole chain; 2 readings",
+        "one reading of the coarse clock",
+        "rate limit, refused; coarse clock",
+        "rate limit, refused; precise clock",
+        "whole chain; precise clock, twice",
         "failsafe, success rate",
         "recloser",
         "tower-resilience",

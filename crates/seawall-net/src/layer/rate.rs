@@ -7,12 +7,19 @@
 //! elsewhere is taken at its own address and not at its word.
 //!
 //! Calls from this machine itself are not limited: they are the operator's own tools.
+//!
+//! ## Which clock
+//!
+//! The coarse one ([`Clock::coarse`]), which moves in steps of some milliseconds: nobody here has read the precise
+//! one, and a burst of two seconds does not notice. A limit whose burst is back within a tenth of a second would, so
+//! it reads the precise one.
 
 use std::future::{Ready, ready};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::extract::ConnectInfo;
 use axum::response::{IntoResponse, Response};
@@ -31,6 +38,9 @@ const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
+/// A burst that lasts as long as this is ten of the longest steps of the coarse clock.
+const COARSE_FROM: Duration = Duration::from_millis(100);
+
 /// Limits the calls of each client. All clones share one table.
 #[derive(Clone)]
 pub struct RateLimitLayer(Arc<Shared>);
@@ -39,6 +49,8 @@ struct Shared {
     limits: Keyed,
     burst: u32,
     clock: Arc<dyn Clock>,
+    /// Whether the coarse reading of the clock will do.
+    is_coarse: bool,
     refused: Counter,
 }
 
@@ -50,6 +62,7 @@ impl RateLimitLayer {
             limits: Keyed::new(policy, host.seed),
             burst: policy.burst,
             clock: host.clock.clone(),
+            is_coarse: is_coarse(policy),
             refused: host
                 .metrics
                 .counter(&format!("{what}_rate_limited"), "Calls refused because their client made too many"),
@@ -89,7 +102,7 @@ where
         let Some(client) = peer.and_then(|peer| client(peer, request.headers())) else {
             return Limited::Called(self.inner.call(request));
         };
-        let now = self.shared.clock.now();
+        let now = self.shared.now();
         match self.shared.limits.check(client, now) {
             Ok(()) => Limited::Called(self.inner.call(request)),
             Err(used_up) => {
@@ -100,7 +113,16 @@ where
     }
 }
 
+/// Whether the coarse reading of the clock will do for this limit.
+fn is_coarse(policy: &Policy) -> bool {
+    policy.burst_lasts() >= COARSE_FROM
+}
+
 impl Shared {
+    fn now(&self) -> Mono {
+        if self.is_coarse { self.clock.coarse() } else { self.clock.now() }
+    }
+
     fn refusal(&self, client: u64, retry_at: Mono, now: Mono) -> Response {
         let message = "this client makes too many of these calls; try again after the time in Retry-After";
         let mut response = Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message)
@@ -165,6 +187,15 @@ mod tests {
             headers.append(X_FORWARDED_FOR, HeaderValue::from_static(value));
         }
         client(peer.parse().unwrap(), &headers)
+    }
+
+    #[test]
+    fn a_limit_whose_burst_is_back_at_once_reads_the_precise_clock() {
+        let limit = |rate: &str, burst| Policy { rate: rate.parse().unwrap(), burst, ..Policy::default() };
+        assert!(is_coarse(&Policy::create_link()));
+        assert!(is_coarse(&limit("1000/s", 100)));
+        assert!(!is_coarse(&limit("1000/s", 99)));
+        assert!(!is_coarse(&limit("10000/s", 10)));
     }
 
     #[test]

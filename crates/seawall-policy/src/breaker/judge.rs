@@ -26,6 +26,8 @@ pub(super) struct Judge {
     counted: u8,
     /// Whether it may be held open from outside.
     pub(super) external: bool,
+    /// Whether a rule weighs outcomes by when they came: then successes have a moment too.
+    buckets: bool,
     /// The shortest time that any rule calls slow, in nanoseconds; longer than any call where there is none.
     slow: u64,
 }
@@ -35,8 +37,21 @@ impl Judge {
         Judge {
             counted: policy.count.iter().fold(0, |bits, class| bits | bit(*class)),
             external: policy.rules().contains(&Trip::External),
+            buckets: policy.has_shares(),
             slow: policy.slow_rules().map(nanos).min().unwrap_or(u64::MAX),
         }
+    }
+
+    /// Whether any rule asks how long a call took.
+    #[inline]
+    pub(super) fn times_calls(self) -> bool {
+        self.slow != u64::MAX
+    }
+
+    /// Whether any rule asks when a success came.
+    #[inline]
+    pub(super) fn keeps_buckets(self) -> bool {
+        self.buckets
     }
 
     /// `took` is how long the call took, in nanoseconds.

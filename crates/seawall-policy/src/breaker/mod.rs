@@ -65,8 +65,9 @@
 //!
 //! ## What it does not do
 //!
-//! It never sleeps and never looks at a clock: every method takes `now`. It does not decide what to answer
-//! instead; that is the caller's degradation tier.
+//! It never sleeps and never looks at a clock of its own: every method takes `now`, or a clock that it asks when
+//! the moment decides something ([`Breaker::admit_by`]). It does not decide what to answer instead; that is the
+//! caller's degradation tier.
 
 mod core;
 mod explain;

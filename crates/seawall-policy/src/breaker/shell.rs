@@ -5,6 +5,21 @@
 //! to a counter that is this thread's own. Failures, slow successes where a rule asks for them, probes, and
 //! the first success in each tenth of the window take the lock. The shell adds speed and no decisions:
 //! single-threaded it equals its core event by event, which a property test holds it to.
+//!
+//! ## Who need not read the clock
+//!
+//! A reading of the clock costs more than all of the above. A caller that has the time passes it on
+//! ([`Breaker::admit`], [`Breaker::report`]). One that would read it for the breaker alone hands over the clock
+//! ([`Breaker::admit_by`], [`Breaker::report_by`]), which is read only when the moment decides something:
+//!
+//! | | asked | told of a success | told of a failure |
+//! |---|---|---|---|
+//! | closed, rules that count failures | no | no | yes |
+//! | closed, a ratio | no | yes | yes |
+//! | closed, a slow rule | yes | yes | yes |
+//! | open, half-open | yes | yes | yes |
+//!
+//! What says nothing of the callee needs no moment while closed, unless there is a slow rule.
 
 use std::sync::Arc;
 
@@ -28,9 +43,15 @@ pub struct Breaker {
     /// Successes while closed, of all time.
     ok: Counter,
     judge: Judge,
-    inner: Mutex<Inner>,
     policy: Arc<Policy>,
+    inner: Apart,
 }
+
+/// What the lock guards, on cache lines of its own (two, because x86 fetches them in pairs): a failure
+/// writes it, and every call reads what lies beside it.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Apart(Mutex<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -51,8 +72,8 @@ impl Breaker {
             bucket_ends: AtomicU64::new(core.bucket_ends()),
             ok: Counter::new(policy.shards),
             judge: Judge::new(&policy),
-            inner: Mutex::new(Inner { core, collected: 0 }),
             policy,
+            inner: Apart(Mutex::new(Inner { core, collected: 0 })),
         }
     }
 
@@ -66,6 +87,26 @@ impl Breaker {
         if gate & 1 == 1 {
             return Ok(Permit { generation: (gate >> 1) as u32, at: now });
         }
+        self.admit_unless_closed(now)
+    }
+
+    /// [`Breaker::admit`] for a caller that has not read the clock: it is read unless closed, and where a slow
+    /// rule will ask when the call began.
+    ///
+    /// # Errors
+    /// [`RetryAt`] when the callee is being left alone, or all probes are out.
+    #[inline]
+    pub fn admit_by(&self, clock: impl FnOnce() -> Mono) -> Result<Permit, RetryAt> {
+        let gate = self.gate.load(Ordering::Acquire);
+        if gate & 1 == 1 {
+            let at = if self.judge.times_calls() { clock() } else { Mono::default() };
+            return Ok(Permit { generation: (gate >> 1) as u32, at });
+        }
+        self.admit_unless_closed(clock())
+    }
+
+    #[inline]
+    fn admit_unless_closed(&self, now: Mono) -> Result<Permit, RetryAt> {
         let at = Mono(self.retry_at.load(Ordering::Relaxed));
         if now < at {
             return Err(RetryAt(at));
@@ -81,6 +122,37 @@ impl Breaker {
         if (gate >> 1) as u32 != permit.generation {
             return None;
         }
+        self.report_at(gate, permit, outcome, now)
+    }
+
+    /// [`Breaker::report`] for a caller that has not read the clock: it is not read for the permit of another
+    /// state, nor while closed for an outcome whose moment no rule asks for.
+    #[inline]
+    pub fn report_by(
+        &self,
+        permit: Permit,
+        outcome: Outcome,
+        clock: impl FnOnce() -> Mono,
+    ) -> Option<Transition> {
+        let gate = self.gate.load(Ordering::Acquire);
+        if (gate >> 1) as u32 != permit.generation {
+            return None;
+        }
+        if gate & 1 == 1 && !self.judge.times_calls() {
+            match self.judge.verdict(outcome, 0) {
+                Verdict::Success if !self.judge.keeps_buckets() => {
+                    self.ok.add();
+                    return None;
+                }
+                Verdict::Nothing => return None,
+                Verdict::Success | Verdict::SlowSuccess | Verdict::Failure => {}
+            }
+        }
+        self.report_at(gate, permit, outcome, clock())
+    }
+
+    #[inline]
+    fn report_at(&self, gate: u64, permit: Permit, outcome: Outcome, now: Mono) -> Option<Transition> {
         match (gate & 1, self.judge.verdict(outcome, now.0.saturating_sub(permit.at.0))) {
             (1, Verdict::Success) => {
                 if now.0 >= self.bucket_ends.load(Ordering::Relaxed) {
@@ -110,7 +182,7 @@ impl Breaker {
         if self.gate.load(Ordering::Acquire) & 1 == 1 {
             return State::Closed;
         }
-        lock(&self.inner).core.state(now)
+        lock(&self.inner.0).core.state(now)
     }
 
     /// The policy it was made with.
@@ -121,14 +193,14 @@ impl Breaker {
 
     #[cold]
     fn ask(&self, now: Mono) -> Result<Permit, RetryAt> {
-        let mut inner = lock(&self.inner);
+        let mut inner = lock(&self.inner.0);
         let permit = self.step_locked(&mut inner, now, Event::Ask).0;
         permit.ok_or_else(|| inner.core.retry_at(&self.policy))
     }
 
     #[cold]
     fn step(&self, now: Mono, event: Event) -> (Option<Permit>, Option<Transition>) {
-        self.step_locked(&mut lock(&self.inner), now, event)
+        self.step_locked(&mut lock(&self.inner.0), now, event)
     }
 
     fn step_locked(
@@ -148,7 +220,7 @@ impl Breaker {
     fn turn_bucket(&self, now: Mono) {
         // Whoever holds the lock is doing this, or changing the state; a success more or less in a bucket is
         // no reason to wait.
-        let Ok(mut inner) = self.inner.try_lock() else { return };
+        let Ok(mut inner) = self.inner.0.try_lock() else { return };
         self.collect(&mut inner);
         inner.core.advance(now);
         self.publish(&inner.core);
@@ -163,11 +235,17 @@ impl Breaker {
     }
 
     /// Shows the core's decision to those who do not take the lock; the gate last, for it is what they look
-    /// at first.
+    /// at first. Most failures change nothing here, and a word that is not written stays in every core's cache.
     fn publish(&self, core: &Core) {
-        self.bucket_ends.store(core.bucket_ends(), Ordering::Relaxed);
-        self.retry_at.store(core.retry_at(&self.policy).0.0, Ordering::Relaxed);
-        self.gate.store(gate(core), Ordering::Release);
+        let show = |word: &AtomicU64, value, order| {
+            // Written under the lock alone, so this thread sees the last one.
+            if word.load(Ordering::Relaxed) != value {
+                word.store(value, order);
+            }
+        };
+        show(&self.bucket_ends, core.bucket_ends(), Ordering::Relaxed);
+        show(&self.retry_at, core.retry_at(&self.policy).0.0, Ordering::Relaxed);
+        show(&self.gate, gate(core), Ordering::Release);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 
 /// A number of places. Clones share the same places.
 #[derive(Debug, Clone)]
@@ -10,17 +10,22 @@ pub struct Limit {
     house: Arc<House>,
 }
 
-/// In this order: the word that changes with every call lies next to the owners' count, which an owned place
-/// changes as well, and apart from what is only read.
+/// In this order: the words that change with every call are together on one cache line. The owners' count, which
+/// an owned place changes as well, is on the line before, with whatever the heap has there; what is only read lies
+/// apart.
 #[derive(Debug)]
-#[repr(C)]
+#[repr(C, align(64))]
 struct House {
     inside: AtomicUsize,
+    /// Nothing to do with places: see [`Limit::lend`].
+    lent: AtomicU64,
     /// Two cache lines, because x86 fetches them in pairs.
     _apart: [u64; 16],
     max: AtomicUsize,
     /// Whether (1) or not (0) the last one to ask was refused. A hint: it decides what is tried first.
     was_full: AtomicUsize,
+    /// Whether (1) or not (0) `lent` has had a user.
+    is_lent: AtomicUsize,
 }
 
 /// One place, held until dropped. Owned: it keeps the limit alive.
@@ -37,6 +42,19 @@ pub struct Inside<'a> {
     house: &'a House,
 }
 
+/// The word beside a limit's count, as its only user holds it.
+#[derive(Debug)]
+pub(crate) struct Lent {
+    house: Arc<House>,
+}
+
+impl Lent {
+    #[inline]
+    pub(crate) fn word(&self) -> &AtomicU64 {
+        &self.house.lent
+    }
+}
+
 /// All places are taken. Answer at once, with 503 or its like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("all {max} places are taken")]
@@ -49,8 +67,9 @@ impl Limit {
     /// A house with `max` places; 0 refuses everyone.
     #[must_use]
     pub fn new(max: usize) -> Limit {
-        let [inside, max, was_full] = [0, max, 0].map(AtomicUsize::new);
-        Limit { house: Arc::new(House { inside, _apart: [0; 16], max, was_full }) }
+        let [inside, max, was_full, is_lent] = [0, max, 0, 0].map(AtomicUsize::new);
+        let lent = AtomicU64::new(0);
+        Limit { house: Arc::new(House { inside, lent, _apart: [0; 16], max, was_full, is_lent }) }
     }
 
     /// Takes a place if there is one, for as long as this limit is borrowed. Never waits, never allocates.
@@ -83,6 +102,14 @@ impl Limit {
     #[inline]
     pub(crate) fn leave(&self) {
         self.house.leave();
+    }
+
+    /// A word on the cache line of the count, for whoever else writes at every admission: a core that has
+    /// fetched the line for one of them has it for both. There is one, lent for good; `None`
+    /// when it has a user.
+    pub(crate) fn lend(&self) -> Option<Lent> {
+        let is_free = self.house.is_lent.swap(1, Ordering::Relaxed) == 0;
+        is_free.then(|| Lent { house: Arc::clone(&self.house) })
     }
 
     /// The share of the places that is taken: 1.0 is all of them.
@@ -195,6 +222,19 @@ mod tests {
         assert!(limit.enter().is_ok());
         drop(borrowed);
         assert_eq!(limit.in_flight(), 0);
+    }
+
+    #[test]
+    fn the_word_beside_the_count_has_one_user_and_changes_no_place() {
+        let limit = Limit::new(1);
+        let lent = limit.clone().lend().unwrap();
+        assert!(limit.lend().is_none());
+        lent.word().store(u64::MAX, Ordering::Relaxed);
+        let _inside = limit.enter().unwrap();
+        assert!(limit.enter().is_err());
+        assert_eq!((limit.in_flight(), lent.word().load(Ordering::Relaxed)), (1, u64::MAX));
+        let [count, word] = [(&raw const limit.house.inside).addr(), std::ptr::from_ref(lent.word()).addr()];
+        assert_eq!(count / 64, word / 64, "one cache line");
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod limit;
 mod policy;
 mod presets;
 
+pub(crate) use self::limit::Lent;
 pub use self::limit::{Full, Inside, Limit, Place};
 pub use self::policy::{Bulkhead, PLACES_MAX, Policy};
 pub use self::presets::{PRESETS, preset};

@@ -85,6 +85,12 @@ impl Policy {
         sentences
     }
 
+    /// How long a whole burst takes to come back. Over times much longer than this the limit is its rate.
+    #[must_use]
+    pub fn burst_lasts(&self) -> Duration {
+        Duration::from_nanos(self.rate.interval_ns()) * self.burst()
+    }
+
     pub(super) fn burst(&self) -> u32 {
         self.burst.clamp(1, BURST_MAX)
     }

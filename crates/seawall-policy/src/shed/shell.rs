@@ -186,10 +186,22 @@ impl Shedder {
     /// hash of the caller, where it has a name.
     #[inline]
     pub fn decide(&self, priority: Priority, who: Option<u64>, in_flight: f64) -> Decision {
+        self.decide_by(priority, who, || in_flight)
+    }
+
+    /// [`Shedder::decide`] that looks at the places only when their number matters: everyone writes that word,
+    /// and to read it takes it away from them.
+    #[inline]
+    pub(crate) fn decide_by(
+        &self,
+        priority: Priority,
+        who: Option<u64>,
+        in_flight: impl FnOnce() -> f64,
+    ) -> Decision {
         if priority == Priority::P0 {
             return Decision::Admit;
         }
-        let load = self.load(in_flight);
+        let load = self.load(in_flight());
         self.table.decide(load, priority, who, self.hour.load(Ordering::Relaxed), || {
             self.drawn[priority as usize].fetch_add(1, Ordering::Relaxed)
         })

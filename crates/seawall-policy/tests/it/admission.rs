@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use seawall_policy::adaptive::{self, Adaptive};
 use seawall_policy::admission::{Ask, Chain, Parts, Places, Refusal};
 use seawall_policy::breaker::{self, Breaker, State};
 use seawall_policy::deadline::Deadline;
@@ -51,6 +52,26 @@ fn the_eleventh_of_ten_is_refused_and_the_places_come_back() {
         assert_eq!(refused(&chain, &Ask::new(P0), at(1)), Some(Refusal::Full { max: 10 }));
         drop(inside);
     }
+}
+
+/// A full house whose calls are as quick as ever asks for more places, also where it ends with the last one inside.
+#[test]
+fn an_adaptive_number_of_places_grows_with_a_full_house() {
+    let adaptive = Box::new(Adaptive::new(&adaptive::Policy::default()));
+    let chain = Chain::new(Parts { places: Places::Adaptive(adaptive), ..Parts::default() });
+    let mut now = at(1);
+    for _ in 0..1_000 {
+        let mut inside = Vec::new();
+        while let Ok(pass) = chain.admit(&Ask::new(P0), now) {
+            inside.push(pass);
+        }
+        now = now + Duration::from_millis(10);
+        for pass in inside {
+            pass.report(Outcome::Success, now);
+        }
+    }
+    let Places::Adaptive(adaptive) = &chain.parts().places else { panic!() };
+    assert!(adaptive.limit().max() > 60, "{} places after a thousand full houses", adaptive.limit().max());
 }
 
 #[test]
@@ -149,4 +170,32 @@ fn a_request_through_the_whole_chain_allocates_nothing() {
         }
     });
     assert_eq!(counted.count_total, 0);
+}
+
+#[test]
+fn a_rate_limit_brings_what_it_has_let_in_when_it_joins_a_chain() {
+    let policy = rate::Policy { rate: Rate::new(1, Per::Second), burst: 3, ..rate::Policy::default() };
+    let rate = Limiter::new(&policy);
+    rate.check_n(2, at(5)).unwrap();
+    let chain =
+        Chain::new(Parts { rate: Some(rate), places: Places::Fixed(Limit::new(10)), ..Parts::default() });
+    assert_eq!(chain.parts().rate.as_ref().unwrap().remaining(at(5)), 1);
+    assert_eq!(refused(&chain, &Ask::new(P0), at(5)), None);
+    assert_eq!(refused(&chain, &Ask::new(P0), at(5)), Some(Refusal::Limited(at(6))));
+}
+
+#[test]
+fn two_chains_may_share_places_and_have_rate_limits_of_their_own() {
+    let places = Limit::new(10);
+    let chain = |burst| {
+        let policy = rate::Policy { rate: Rate::new(1, Per::Second), burst, ..rate::Policy::default() };
+        let rate = Some(Limiter::new(&policy));
+        Chain::new(Parts { rate, places: Places::Fixed(places.clone()), ..Parts::default() })
+    };
+    for (chain, burst) in [(chain(2), 2), (chain(5), 5)] {
+        let passes: Vec<_> = (0..9).filter_map(|_| chain.admit(&Ask::new(P0), at(5)).ok()).collect();
+        assert_eq!(passes.len(), burst);
+        assert_eq!(places.in_flight(), burst);
+    }
+    assert_eq!(places.in_flight(), 0);
 }

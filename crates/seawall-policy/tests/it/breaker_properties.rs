@@ -262,8 +262,9 @@ proptest! {
     #[test]
     fn single_threaded_the_shell_equals_its_core(policy in policy(), history in history(), back in 0u64..400) {
         prop_assert_eq!(policy.check(), Vec::<String>::new());
-        let (shell, mut core) = (Breaker::new(policy.clone()), Core::new(&policy));
-        let mut out: Vec<(Permit, Permit)> = vec![];
+        let (shell, lazy, mut core) =
+            (Breaker::new(policy.clone()), Breaker::new(policy.clone()), Core::new(&policy));
+        let mut out: Vec<[Permit; 3]> = vec![];
         let mut time = Mono(1_000_000_000_000);
         for (i, (passes, act)) in history.into_iter().enumerate() {
             time = time + Duration::from_millis(passes);
@@ -272,24 +273,26 @@ proptest! {
             match act {
                 Act::Ask => {
                     let (asked, wanted) = (shell.admit(now), core.step(&policy, now, Event::Ask).0);
-                    match (asked, wanted) {
-                        (Ok(a), Some(b)) => out.push((a, b)),
-                        (Err(at), None) => prop_assert_eq!(at, core.retry_at(&policy)),
+                    match (asked, lazy.admit_by(|| now), wanted) {
+                        (Ok(a), Ok(b), Some(c)) => out.push([a, b, c]),
+                        (Err(a), Err(b), None) => prop_assert_eq!([a, b], [core.retry_at(&policy); 2]),
                         other => prop_assert!(false, "{:?} at {:?}", other, now),
                     }
                 }
                 Act::Report(which, outcome) if which < out.len() => {
-                    let (a, b) = out.remove(which);
-                    let change = core.step(&policy, now, Event::Report(b, outcome)).1;
+                    let [a, b, c] = out.remove(which);
+                    let change = core.step(&policy, now, Event::Report(c, outcome)).1;
                     prop_assert_eq!(shell.report(a, outcome, now), change);
+                    prop_assert_eq!(lazy.report_by(b, outcome, || now), change);
                 }
                 Act::Report(..) => {}
                 Act::External(bad) => {
                     let change = core.step(&policy, now, Event::External(bad)).1;
                     prop_assert_eq!(shell.external(bad, now), change);
+                    prop_assert_eq!(lazy.external(bad, now), change);
                 }
             }
-            prop_assert_eq!(shell.state(now), core.state(now));
+            prop_assert_eq!([shell.state(now), lazy.state(now)], [core.state(now); 2]);
         }
     }
 

@@ -237,6 +237,46 @@ fn four_threads_share_one_limit_and_a_thousand_keys_exactly() {
     assert_eq!(keyed.forgotten(), 0);
 }
 
+/// Asked at each of these moments by a clock that moves in steps: how many were let in after each.
+fn let_in_by_steps(policy: &Policy, step: u64, asked: impl Iterator<Item = u64>) -> Vec<(u64, u32)> {
+    let limiter = Limiter::new(policy);
+    let mut let_in = 0;
+    let count = |at: u64| {
+        let_in += u32::from(limiter.check(Mono(at / step * step)).is_ok());
+        (at, let_in)
+    };
+    asked.map(count).collect()
+}
+
+#[test]
+fn a_clock_that_is_late_by_up_to_a_step_lets_in_no_more_than_burst_and_rate_and_one_step_allow() {
+    const STEP: u64 = 4_000_000;
+    // A burst of 2 s, as it is made; and 10,000 a second with 10 at once: a burst is back within a millisecond.
+    for (policy, apart, lasts) in [
+        (preset("s2-create-link").unwrap(), 1_700_000, 2_000_000_000),
+        (per_second(10_000, 10), 17_000, 1_000_000),
+    ] {
+        assert_eq!(policy.burst_lasts(), std::time::Duration::from_nanos(lasts));
+        let moments = || (0..60_000).map(|i| 5 * SECOND + 3_999_999 + i * apart);
+        let stepped = let_in_by_steps(&policy, STEP, moments());
+        let precise = let_in_by_steps(&policy, 1, moments());
+        let interval = SECOND / u64::from(policy.rate.count());
+        for span in [10, 1_000, 30_000] {
+            for i in (0..stepped.len() - span).step_by(97) {
+                let ((from, before), (to, after)) = (stepped[i], stepped[i + span]);
+                let most = u64::from(policy.burst) + (to - from + STEP) / interval + 1;
+                assert!(u64::from(after - before) <= most, "{from} to {to}");
+            }
+        }
+        let share = f64::from(stepped[59_999].1) / f64::from(precise[59_999].1);
+        match lasts > STEP {
+            true => assert!(share > 0.999, "{share}"),
+            // Ten at each step of 4 ms are 2,500 a second: less than it might.
+            false => assert!((0.2..0.3).contains(&share), "{share}"),
+        }
+    }
+}
+
 /// A bucket of tokens, exact: its content in tokens × nanoseconds of an interval, as whole numbers.
 struct Bucket {
     interval: u128,

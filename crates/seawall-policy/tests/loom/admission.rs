@@ -8,6 +8,7 @@ use seawall_policy::admission::{Ask, Chain, Parts, Places, Refusal};
 use seawall_policy::breaker::{Breaker, HalfOpen, Open, Policy, State, Trip};
 use seawall_policy::inflight::Limit;
 use seawall_policy::priority::Priority::P0;
+use seawall_policy::rate::{self, Limiter, Per, Rate};
 use seawall_policy::{Mono, Outcome};
 
 const fn at(seconds: u64) -> Mono {
@@ -73,5 +74,25 @@ fn who_is_refused_by_the_breaker_leaves_no_place_taken_and_the_probe_comes_back(
         assert_eq!(in_flight(&chain), 0);
         let change = chain.admit(&Ask::new(P0), at(10)).unwrap().report(Outcome::Success, at(10));
         assert_eq!(change.map(|c| c.to), Some(State::Closed));
+    });
+}
+
+#[test]
+fn of_two_who_ask_for_the_last_of_a_rate_one_gets_it_and_the_places_beside_it_are_all_free() {
+    loom::model(|| {
+        let policy = rate::Policy { rate: Rate::new(1, Per::Second), burst: 1, keys_max: 0 };
+        let chain = Arc::new(Chain::new(Parts {
+            rate: Some(Limiter::new(&policy)),
+            places: Places::Fixed(Limit::new(2)),
+            ..Parts::default()
+        }));
+        let there = {
+            let chain = Arc::clone(&chain);
+            thread::spawn(move || chain.admit(&Ask::new(P0), at(5)).map(drop).err())
+        };
+        let here = chain.admit(&Ask::new(P0), at(5)).map(drop).err();
+        let told = [here, there.join().unwrap()];
+        assert!(told.contains(&None) && told.contains(&Some(Refusal::Limited(at(6)))), "{told:?}");
+        assert_eq!(in_flight(&chain), 0);
     });
 }

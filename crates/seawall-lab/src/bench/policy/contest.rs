@@ -35,10 +35,12 @@ impl Threads {
 pub(super) type At = (Id, Threads);
 
 /// What everything is a multiple of.
+#[derive(Clone, Copy)]
 pub(super) struct Floor {
     pub shared: Id,
     pub own: Id,
-    pub clock: Id,
+    pub precise_clock: Id,
+    pub coarse_clock: Id,
 }
 
 /// A mechanism of ours, and everyone who does the same.
@@ -50,8 +52,10 @@ pub(super) struct Row<'a> {
     floor: Id,
     /// With `now` passed in.
     pub told: Id,
-    /// With its own reading of the clock; the same where it asks for no time.
+    /// With its own reading of the coarse clock; the same where it asks for no time.
     pub reading: Id,
+    /// With its own reading of the precise one.
+    pub precise: Option<Id>,
     pub others: Vec<Id>,
 }
 
@@ -84,13 +88,14 @@ pub(super) struct Contest<'a> {
 
 impl<'a> Contest<'a> {
     pub(super) fn new(bars: &'a PolicyBars, options: &Options) -> Contest<'a> {
-        let floor = Floor { shared: 0, own: 1, clock: 2 };
-        let subjects = vec![ours::shared_word(), ours::own_word(), ours::clock_read()];
+        let floor = Floor { shared: 0, own: 1, precise_clock: 2, coarse_clock: 3 };
+        let subjects =
+            vec![ours::shared_word(), ours::own_word(), ours::precise_clock(), ours::coarse_clock()];
         let mut contest = Contest { subjects, floor, rows: Vec::new(), opponents: &bars.opponents };
         let breaker = if options.plants(Plant::SlowBreaker) {
             ours::breaker_behind_a_lock()
         } else if options.plants(Plant::Itself) {
-            ours::Pair { told: ours::own_word(), reading: None }
+            ours::Trio { told: ours::own_word(), reading: None }
         } else {
             ours::breaker_closed()
         };
@@ -107,11 +112,14 @@ impl<'a> Contest<'a> {
     }
 
     /// `floor` is that of two threads.
-    fn row(&mut self, bar: &'a Bar, floor: Id, ours: ours::Pair, others: Vec<Subject>) -> &mut Row<'a> {
+    fn row(&mut self, bar: &'a Bar, floor: Id, ours: ours::Trio, others: Vec<Subject>) -> &mut Row<'a> {
         let told = self.add(ours.told);
-        let reading = ours.reading.map_or(told, |reading| self.add(reading));
+        let (reading, precise) = match ours.reading {
+            Some(reading) => (self.add(reading.coarse), Some(self.add(reading.precise))),
+            None => (told, None),
+        };
         let others = others.into_iter().map(|subject| self.add(subject)).collect();
-        self.rows.push(Row { bar, second_thread: None, floor, told, reading, others });
+        self.rows.push(Row { bar, second_thread: None, floor, told, reading, precise, others });
         let last = self.rows.len() - 1;
         &mut self.rows[last]
     }

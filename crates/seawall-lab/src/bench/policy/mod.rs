@@ -20,6 +20,8 @@
 //! Our mechanisms are told the time, because a request passes several of them and the time can be read
 //! once for all. The opponents read it themselves, some of them only when they need it. So everything
 //! is shown twice: with `now` passed in, against the floor; and with its own readings, against them.
+//! These are of the coarse clock, which is enough for windows of seconds, and only where the moment
+//! decides something. What the same costs with the precise clock stands beside it.
 //!
 //! # Is it right?
 //!

@@ -1,8 +1,10 @@
-//! Our side: each mechanism with `now` passed in, and with the clock read as production reads it.
+//! Our side: each mechanism with `now` passed in, and with its own readings of the clock.
 //!
-//! Production reads the clock twice a request, once when it comes and once when its answer does, and
-//! passes the moment on to whoever decides. So whoever is asked before the call and told after it pays
-//! for two readings here, and whoever is only asked pays for one.
+//! Where production has read the clock anyway, for a latency, it passes the moment on. Where it has not, the
+//! mechanism reads it itself, as every opponent does: the coarse one ([`Clock::coarse`]), and a breaker only
+//! when the moment decides something. Whoever is asked before the call and told after it may pay for two
+//! readings, whoever is only asked pays for one. The same with the precise clock is shown beside it, and not
+//! judged.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,17 +33,25 @@ const MILLION: u32 = 1_000_000;
 /// How long whoever asks will wait.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A mechanism twice.
-pub(super) struct Pair {
+/// A mechanism three times.
+pub(super) struct Trio {
     /// With `now` passed in.
     pub told: Subject,
     /// With its own readings of the clock; none where it asks for no time.
-    pub reading: Option<Subject>,
+    pub reading: Option<Readings>,
 }
 
-impl Pair {
-    fn new(told: Subject, reading: Subject) -> Pair {
-        Pair { told, reading: Some(reading) }
+/// A mechanism that reads the clock itself.
+pub(super) struct Readings {
+    /// The coarse one: what is compared with opponents.
+    pub coarse: Subject,
+    /// The precise one, for whoever wants to know.
+    pub precise: Subject,
+}
+
+impl Trio {
+    fn new(told: Subject, coarse: Subject, precise: Subject) -> Trio {
+        Trio { told, reading: Some(Readings { coarse, precise }) }
     }
 }
 
@@ -66,128 +76,191 @@ fn add(walk: Walk<'_>, word: &Word) -> usize {
     walk.count(|_, _| black_box(word.0.fetch_add(1, Ordering::Relaxed)) < u64::MAX)
 }
 
-/// One reading of the clock production uses.
-pub(super) fn clock_read() -> Subject {
+/// The precise clock.
+fn precise() -> impl Now {
     let clock = SystemClock::new();
-    Subject::new("one reading of our clock", LetIn::All, move |walk| {
-        walk.count(|_, _| black_box(clock.now()) > Mono::default())
-    })
+    move || clock.now()
+}
+
+/// The coarse one.
+fn coarse() -> impl Now {
+    let clock = SystemClock::new();
+    move || clock.coarse()
+}
+
+/// What a mechanism reads.
+trait Now: Fn() -> Mono + Send + Sync + 'static {}
+impl<F: Fn() -> Mono + Send + Sync + 'static> Now for F {}
+
+/// One reading of the precise clock.
+pub(super) fn precise_clock() -> Subject {
+    clock_read("one reading of the precise clock", precise())
+}
+
+/// One reading of the coarse clock.
+pub(super) fn coarse_clock() -> Subject {
+    clock_read("one reading of the coarse clock", coarse())
+}
+
+fn clock_read(name: &'static str, clock: impl Now) -> Subject {
+    Subject::new(name, LetIn::All, move |walk| walk.count(|_, _| black_box(clock()) > Mono::default()))
 }
 
 /// A call through a closed breaker.
-pub(super) fn breaker_closed() -> Pair {
+pub(super) fn breaker_closed() -> Trio {
     breaker_behind(|| ())
 }
 
 /// The same behind a lock, as one might have written it: the bench must notice.
-pub(super) fn breaker_behind_a_lock() -> Pair {
+pub(super) fn breaker_behind_a_lock() -> Trio {
     let lock = Arc::new(Mutex::new(()));
     breaker_behind(move || drop(black_box(lock.lock())))
 }
 
-fn breaker_behind(door: impl Fn() + Clone + Send + Sync + 'static) -> Pair {
-    let (told, reading, clock, same_door) = (closed(), closed(), SystemClock::new(), door.clone());
+fn breaker_behind(door: impl Fn() + Clone + Send + Sync + 'static) -> Trio {
+    let (told, same_door) = (closed(), door.clone());
     let told = Subject::new("breaker, closed", LetIn::All, move |walk| {
         walk.count(|call, now| {
-            door();
-            through(&told, call, || now)
-        })
-    });
-    let reading = Subject::new("breaker, closed; 2 readings", LetIn::All, move |walk| {
-        walk.count(|call, _| {
             same_door();
-            through(&reading, call, || clock.now())
+            let Ok(permit) = told.admit(now) else { return false };
+            black_box(told.report(black_box(permit), outcome(call), now));
+            true
         })
     });
-    Pair::new(told, reading)
+    Trio::new(
+        told,
+        breaker_reading("breaker, closed; coarse clock", coarse(), door.clone()),
+        breaker_reading("breaker, closed; precise clock", precise(), door),
+    )
 }
 
-#[inline]
-fn through(breaker: &Breaker, call: &Call, clock: impl Fn() -> Mono) -> bool {
-    let Ok(permit) = breaker.admit(clock()) else { return false };
-    black_box(breaker.report(black_box(permit), outcome(call), clock()));
-    true
+/// It reads the clock once a call: its ratio asks when a success came, and no rule how long a call took.
+fn breaker_reading(name: &'static str, clock: impl Now, door: impl Fn() + Send + Sync + 'static) -> Subject {
+    let breaker = closed();
+    Subject::new(name, LetIn::All, move |walk| {
+        walk.count(|call, _| {
+            door();
+            let Ok(permit) = breaker.admit_by(&clock) else { return false };
+            black_box(breaker.report_by(black_box(permit), outcome(call), &clock));
+            true
+        })
+    })
 }
 
 /// A call that an open breaker refuses.
-pub(super) fn breaker_open() -> Pair {
-    let clock = SystemClock::new();
-    let (told, reading) = (open(Place::start().now()), open(clock.now()));
+pub(super) fn breaker_open() -> Trio {
+    let told = open(Place::start().now());
     let told = Subject::new("breaker, open", LetIn::None, move |walk| {
         walk.count(|_, now| black_box(told.admit(now)).is_ok())
     });
-    let reading = Subject::new("breaker, open; 1 reading", LetIn::None, move |walk| {
-        walk.count(|_, _| black_box(reading.admit(clock.now())).is_ok())
-    });
-    Pair::new(told, reading)
+    Trio::new(
+        told,
+        breaker_open_reading("breaker, open; coarse clock", coarse()),
+        breaker_open_reading("breaker, open; precise clock", precise()),
+    )
+}
+
+fn breaker_open_reading(name: &'static str, clock: impl Now) -> Subject {
+    let breaker = open(clock());
+    Subject::new(name, LetIn::None, move |walk| {
+        walk.count(|_, _| black_box(breaker.admit_by(&clock)).is_ok())
+    })
 }
 
 /// A request that a rate limit lets in.
-pub(super) fn rate_allow() -> Pair {
-    let (told, reading, clock) = (InTurns::new(generous), InTurns::new(generous), SystemClock::new());
+pub(super) fn rate_allow() -> Trio {
+    let told = InTurns::new(generous);
     let told = Subject::new("rate limit, let in", LetIn::All, move |walk| {
         let limiter = told.of(walk);
         walk.count(|_, now| black_box(limiter.check(now)).is_ok())
     });
-    let reading = Subject::new("rate limit, let in; 1 reading", LetIn::All, move |walk| {
-        let limiter = reading.of(walk);
-        walk.count(|_, _| black_box(limiter.check(clock.now())).is_ok())
-    });
-    Pair::new(told, reading)
+    Trio::new(
+        told,
+        rate_allow_reading("rate limit, let in; coarse clock", coarse()),
+        rate_allow_reading("rate limit, let in; precise clock", precise()),
+    )
+}
+
+fn rate_allow_reading(name: &'static str, clock: impl Now) -> Subject {
+    let limiters = InTurns::new(generous);
+    Subject::new(name, LetIn::All, move |walk| {
+        let limiter = limiters.of(walk);
+        walk.count(|_, _| black_box(limiter.check(clock())).is_ok())
+    })
 }
 
 /// A request that a rate limit refuses.
-pub(super) fn rate_reject() -> Pair {
-    let clock = SystemClock::new();
-    let (told, reading) = (used_up(Place::start().now()), used_up(clock.now()));
+pub(super) fn rate_reject() -> Trio {
+    let told = used_up(Place::start().now());
     let told = Subject::new("rate limit, refused", LetIn::None, move |walk| {
         walk.count(|_, now| black_box(told.check(now)).is_ok())
     });
-    let reading = Subject::new("rate limit, refused; 1 reading", LetIn::None, move |walk| {
-        walk.count(|_, _| black_box(reading.check(clock.now())).is_ok())
-    });
-    Pair::new(told, reading)
+    Trio::new(
+        told,
+        rate_reject_reading("rate limit, refused; coarse clock", coarse()),
+        rate_reject_reading("rate limit, refused; precise clock", precise()),
+    )
+}
+
+fn rate_reject_reading(name: &'static str, clock: impl Now) -> Subject {
+    let limiter = used_up(clock());
+    Subject::new(name, LetIn::None, move |walk| walk.count(|_, _| black_box(limiter.check(clock())).is_ok()))
 }
 
 /// A place taken and given back.
-pub(super) fn bulkhead() -> Pair {
+pub(super) fn bulkhead() -> Trio {
     let limit = Limit::new(PLACES);
     let told =
         Subject::new("bulkhead", LetIn::All, move |walk| walk.count(|_, _| black_box(limit.enter()).is_ok()));
-    Pair { told, reading: None }
+    Trio { told, reading: None }
 }
 
 /// A first try paid in, and a retry paid for. Every call may be retried, so that both always succeed.
-pub(super) fn budget() -> Pair {
-    let new = || Budget::new(BudgetPolicy { ratio: 1.0, ..BudgetPolicy::default() });
-    let (told, reading, clock) = (new(), new(), SystemClock::new());
+pub(super) fn budget() -> Trio {
+    let told = ample();
     let told = Subject::new("retry budget", LetIn::All, move |walk| {
         walk.count(|_, now| {
             told.deposit(now);
             black_box(told.withdraw(now, 1))
         })
     });
-    let reading = Subject::new("retry budget; 2 readings", LetIn::All, move |walk| {
+    Trio::new(
+        told,
+        budget_reading("retry budget; coarse clock, twice", coarse()),
+        budget_reading("retry budget; precise clock, twice", precise()),
+    )
+}
+
+fn budget_reading(name: &'static str, clock: impl Now) -> Subject {
+    let budget = ample();
+    Subject::new(name, LetIn::All, move |walk| {
         walk.count(|_, _| {
-            reading.deposit(clock.now());
-            black_box(reading.withdraw(clock.now(), 1))
+            budget.deposit(clock());
+            black_box(budget.withdraw(clock(), 1))
         })
-    });
-    Pair::new(told, reading)
+    })
 }
 
 /// Everything a request passes on its way in, and what is told on its way out.
-pub(super) fn chain() -> Pair {
-    let (told, reading, clock) = (InTurns::new(whole_chain), InTurns::new(whole_chain), SystemClock::new());
+pub(super) fn chain() -> Trio {
+    let told = InTurns::new(whole_chain);
     let told = Subject::new("whole chain", LetIn::All, move |walk| {
         let chain = told.of(walk);
         walk.count(|call, now| pass(chain, call, || now))
     });
-    let reading = Subject::new("whole chain; 2 readings", LetIn::All, move |walk| {
-        let chain = reading.of(walk);
-        walk.count(|call, _| pass(chain, call, || clock.now()))
-    });
-    Pair::new(told, reading)
+    Trio::new(
+        told,
+        chain_reading("whole chain; coarse clock, twice", coarse()),
+        chain_reading("whole chain; precise clock, twice", precise()),
+    )
+}
+
+fn chain_reading(name: &'static str, clock: impl Now) -> Subject {
+    let chains = InTurns::new(whole_chain);
+    Subject::new(name, LetIn::All, move |walk| {
+        let chain = chains.of(walk);
+        walk.count(|call, _| pass(chain, call, &clock))
+    })
 }
 
 #[inline]
@@ -249,6 +322,10 @@ fn open(now: Mono) -> Breaker {
         breaker.report(permit, Outcome::Failed, now);
     }
     breaker
+}
+
+fn ample() -> Budget {
+    Budget::new(BudgetPolicy { ratio: 1.0, ..BudgetPolicy::default() })
 }
 
 fn generous() -> Limiter {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::burst::Round;
-use super::contest::{About, Check, Contest, Id, Threads, figure};
+use super::contest::{About, Check, Contest, Floor, Id, Threads, figure};
 use crate::bench::judge::{Judgement, Verdict, Why, median};
 use crate::bench::{Options, Plant};
 use crate::servers::program::Cores;
@@ -44,7 +44,8 @@ pub(super) fn tables(
         table.unrest() * 100.0
     ));
     say(&line("the floor", ["1 thread", "2 threads"].map(|threads| format!("{threads:>9}"))));
-    for id in [contest.floor.shared, contest.floor.own, contest.floor.clock] {
+    let Floor { shared, own, precise_clock, coarse_clock } = contest.floor;
+    for id in [shared, own, precise_clock, coarse_clock] {
         say(&table.row(id, |_| None));
     }
     say(&line("`now` passed in", heads("× floor")));
@@ -55,9 +56,13 @@ pub(super) fn tables(
             say(&line("    with a second thread / without", [String::new(), cell]));
         }
     }
-    say(&line("its own readings of the clock", heads("ours / theirs")));
+    say(&line("its own readings; coarse / theirs", heads("ours / theirs")));
     for row in &contest.rows {
         say(&table.row(row.reading, |_| None));
+        // Beside it and not judged: what the coarse clock saves.
+        if let Some(precise) = row.precise {
+            say(&table.row(precise, |_| None));
+        }
         for other in &row.others {
             say(&format!("  {}", table.row(*other, |threads| table.find(About::Opponent(*other, threads)))));
         }

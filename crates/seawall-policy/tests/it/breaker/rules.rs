@@ -254,3 +254,56 @@ fn a_backend_that_sheds_most_of_its_requests_stays_in_the_balancers_choice() {
         assert!(breaker.report(permit, outcome, Mono(i)).is_none());
     }
 }
+
+fn ruled(rule: Trip) -> Policy {
+    Policy { trip: vec![rule], ..Policy::s0_chat() }
+}
+
+/// How often a call reads the clock: when it asks, and when it tells.
+fn readings(b: &Breaker, outcome: Outcome) -> (u32, u32) {
+    let read = std::cell::Cell::new(0);
+    let clock = || {
+        read.set(read.get() + 1);
+        at(40)
+    };
+    let permit = b.admit_by(clock).expect("closed, or a probe");
+    let asked = read.replace(0);
+    b.report_by(permit, outcome, clock);
+    (asked, read.get())
+}
+
+#[test]
+fn the_clock_is_read_only_when_the_moment_decides_something() {
+    use Outcome::{Abandoned, Failed, Success};
+    let share = Trip::Ratio { ratio: 0.5, min: 20 };
+    for (trip, [success, failure, nothing]) in [
+        (Trip::Failures(5), [(0, 0), (0, 1), (0, 0)]),
+        (Trip::Consecutive(5), [(0, 0), (0, 1), (0, 0)]),
+        (share, [(0, 1), (0, 1), (0, 0)]),
+        (slow(200, 0.5, 20), [(1, 1), (1, 1), (1, 1)]),
+    ] {
+        let b = Breaker::new(ruled(trip));
+        let found = [Success, Failed, Abandoned].map(|outcome| readings(&b, outcome));
+        assert_eq!(found, [success, failure, nothing], "{trip:?}");
+    }
+}
+
+#[test]
+fn open_and_half_open_the_clock_is_read_each_time() {
+    let b = super::opened(Policy::s0_chat());
+    assert_eq!(readings(&b, Outcome::Abandoned), (1, 1), "a probe");
+    let early = std::cell::Cell::new(0);
+    let refused = super::opened(Policy::s0_chat()).admit_by(|| {
+        early.set(early.get() + 1);
+        at(5)
+    });
+    assert_eq!((refused.is_err(), early.get()), (true, 1));
+}
+
+#[test]
+fn the_permit_of_another_state_reads_no_clock() {
+    let b = Breaker::new(ruled(Trip::Failures(1)));
+    let (early, bad) = (b.admit(at(1)).unwrap(), b.admit(at(1)).unwrap());
+    assert!(b.report(bad, Outcome::Failed, at(1)).is_some());
+    assert_eq!(b.report_by(early, Outcome::Failed, || unreachable!("it is void")), None);
+}
