@@ -12,6 +12,15 @@ pub struct Exhausted {
     pub retry_at: Mono,
 }
 
+/// What an admission leaves, as of that very admission: two calls at once are never told the same number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left {
+    /// How many more would be admitted at once.
+    pub remaining: u32,
+    /// From this moment on the whole burst is there again, if nobody else asks before.
+    pub full_at: Mono,
+}
+
 /// The rule itself: two numbers, and what a TAT becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Gcra {
@@ -43,6 +52,10 @@ impl Gcra {
     pub(super) fn remaining(self, tat: u64, now: Mono) -> u32 {
         let ahead = tat.saturating_sub(now.0);
         u32::try_from(self.reach.saturating_sub(ahead) / self.interval).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn left(self, tat: u64, now: Mono) -> Left {
+        Left { remaining: self.remaining(tat, now), full_at: Mono(tat.max(now.0)) }
     }
 
     pub(super) fn reset(tat: u64, now: Mono) -> u64 {

@@ -29,7 +29,7 @@
 //! again; if it sees the old TAT, its compare-and-swap fails once the slot has begun to move. It cannot
 //! succeed by accident later, for a slot's TAT only ever grows, whoever holds it.
 
-use super::core::{Exhausted, Gcra};
+use super::core::{Exhausted, Gcra, Left};
 use super::policy::{KEYS_MAX, Policy};
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 use crate::{Mono, Rng};
@@ -106,6 +106,27 @@ impl Keyed {
         if n == 0 {
             return Ok(());
         }
+        self.charge(key_hash, n, now).map(|_| ())
+    }
+
+    /// Admits one request of this key and says what it leaves, or when to come again.
+    ///
+    /// # Errors
+    /// [`Exhausted`] when too many came.
+    #[inline]
+    pub fn take(&self, key_hash: u64, now: Mono) -> Result<Left, Exhausted> {
+        self.charge(key_hash, 1, now).map(|tat| self.gcra.left(tat, now))
+    }
+
+    /// What this key has left, without asking for anything.
+    #[must_use]
+    pub fn left(&self, key_hash: u64, now: Mono) -> Left {
+        self.gcra.left(self.tat(key_hash), now)
+    }
+
+    /// The key's TAT after `n` more.
+    #[inline]
+    fn charge(&self, key_hash: u64, n: u32, now: Mono) -> Result<u64, Exhausted> {
         let key = self.key(key_hash);
         let (index, set) = self.set(key);
         match set.charge(self.gcra, key, n, now) {
@@ -155,7 +176,7 @@ impl Keyed {
 
     /// Gives a key that is not there the slot that is missed least, and admits it there.
     #[cold]
-    fn bring(&self, index: usize, key: u64, n: u32, now: Mono) -> Result<(), Exhausted> {
+    fn bring(&self, index: usize, key: u64, n: u32, now: Mono) -> Result<u64, Exhausted> {
         let set = &self.sets[index];
         let _nobody_else_moves_here = lock(&self.locks[index % self.locks.len()]);
         // Another thread may have brought it while we waited.
@@ -174,7 +195,7 @@ impl Keyed {
             }
             set.keys[way].store(key, Ordering::Release);
             set.tats[way].store(next, Ordering::Release);
-            return Ok(());
+            return Ok(next);
         }
     }
 }
@@ -197,17 +218,17 @@ impl Set {
 
     /// Admits or refuses a key that is there.
     #[inline]
-    fn charge(&self, gcra: Gcra, key: u64, n: u32, now: Mono) -> Option<Result<(), Exhausted>> {
+    fn charge(&self, gcra: Gcra, key: u64, n: u32, now: Mono) -> Option<Result<u64, Exhausted>> {
         // Each further turn is another thread's admission, as in `Limiter`, or the loss of the slot.
         loop {
             let (way, tat) = self.find(key)?;
             let next = match gcra.next(tat, now, n) {
                 Ok(next) => next,
-                refused => return Some(refused.map(|_| ())),
+                refused => return Some(refused),
             };
             let swap = self.tats[way].compare_exchange_weak(tat, next, Ordering::Relaxed, Ordering::Relaxed);
             if swap.is_ok() {
-                return Some(Ok(()));
+                return Some(Ok(next));
             }
         }
     }

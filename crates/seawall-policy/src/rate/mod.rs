@@ -31,7 +31,7 @@ mod notation;
 mod policy;
 mod presets;
 
-pub use self::core::{Core, Exhausted};
+pub use self::core::{Core, Exhausted, Left};
 pub use self::keyed::Keyed;
 pub use self::limiter::Limiter;
 pub use self::notation::{ParseError, Per, Rate};

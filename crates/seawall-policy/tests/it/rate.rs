@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use seawall_policy::rate::{
-    BURST_MAX, Core, Exhausted, KEYS_MAX, Keyed, Limiter, PRESETS, Per, Policy, Rate, preset,
+    BURST_MAX, Core, Exhausted, KEYS_MAX, Keyed, Left, Limiter, PRESETS, Per, Policy, Rate, preset,
 };
 use seawall_policy::{Mono, Rng};
 
@@ -105,6 +105,22 @@ fn the_headers_say_what_is_left_and_in_how_many_seconds_all_is() {
     assert_eq!(told(at_ms(1_599)), [(28, 1); 2]);
     assert_eq!(told(at_ms(1_700)), [(30, 0); 2]);
     assert_eq!((keyed.remaining(6, at_ms(500)), keyed.reset(6, at_ms(500))), (30, 0));
+}
+
+#[test]
+fn an_admission_says_what_it_leaves() {
+    let keyed = Keyed::new(&per_second(1, 5), 7);
+    let now = at_ms(5_000);
+    let told = |left: Left| (left.remaining, left.full_at);
+    assert_eq!(told(keyed.left(1, now)), (5, now));
+    for taken in 1..=5 {
+        let left = keyed.take(1, now).unwrap();
+        assert_eq!(told(left), (5 - taken, Mono(now.0 + u64::from(taken) * SECOND)));
+    }
+    assert_eq!(keyed.take(1, now), Err(Exhausted { retry_at: at_ms(6_000) }));
+    assert_eq!(told(keyed.left(1, now)), (0, at_ms(10_000)));
+    assert_eq!(keyed.take(2, now).unwrap().remaining, 4, "another key");
+    assert_eq!(told(keyed.left(1, at_ms(60_000))), (5, at_ms(60_000)));
 }
 
 #[test]
