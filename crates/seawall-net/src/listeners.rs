@@ -137,6 +137,12 @@ impl Listeners {
         Listeners(Arc::new(Inner { exposure, bound: Mutex::default() }))
     }
 
+    /// The rule for what other machines can reach.
+    #[must_use]
+    pub fn exposure(&self) -> &Exposure {
+        &self.0.exposure
+    }
+
     /// The socket for configuration key `key`: bound now, or the one an earlier start of the system used.
     ///
     /// # Errors

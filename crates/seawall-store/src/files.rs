@@ -204,6 +204,12 @@ impl Files {
         Files { inner: Arc::new(Inner { options, metrics: Metrics::new(), sets: Mutex::default() }) }
     }
 
+    /// The data folder, for what is kept in files of its own beside the databases.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.inner.options.data
+    }
+
     /// Handles to what the store counts.
     #[must_use]
     pub fn metrics(&self) -> Metrics {

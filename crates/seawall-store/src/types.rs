@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::limits;
 use crate::value::{Rows, Value};
 
@@ -112,7 +114,8 @@ impl Event {
 
 /// A place in a shard's order of commits. Every event has its own, so that a reader which stopped
 /// between two events of one batch goes on between them; a batch's own is that of its last event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Position(pub u64);
 
 impl Position {
