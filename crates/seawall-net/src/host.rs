@@ -243,6 +243,7 @@ impl Plants {
     /// Every fault there is to plant, with what it breaks.
     pub const KNOWN: &'static [(&'static str, &'static str)] = &[
         ("ack-before-commit", "the store answers before COMMIT: a kill loses acknowledged writes"),
+        ("no-journal", "the chat gateway keeps no journal: sessions cannot resume after a kill"),
         ("panic", "the links system panics in a vital task when asked for the code `panic-now`"),
     ];
 

@@ -32,6 +32,7 @@ pub(crate) struct Config {
     pub(crate) registry: seawall_registry::Config,
     pub(crate) balancer: seawall_balancer::Config,
     pub(crate) links: seawall_links::Config,
+    pub(crate) chat: seawall_chat::Config,
     /// `[policy.KIND.NAME]`, as written.
     #[serde(skip_serializing_if = "Table::is_empty")]
     pub(crate) policy: Table,
@@ -149,6 +150,7 @@ impl Config {
         wrong.extend(self.registry.check());
         wrong.extend(self.balancer.check());
         wrong.extend(self.links.check());
+        wrong.extend(self.chat.check());
         wrong
     }
 

@@ -28,6 +28,8 @@ pub enum System {
     Balancer,
     /// The link shortener.
     Links,
+    /// Chat.
+    Chat,
 }
 
 impl System {
@@ -36,6 +38,7 @@ impl System {
             System::Registry => "registry",
             System::Balancer => "balancer",
             System::Links => "links",
+            System::Chat => "chat",
         }
     }
 }
@@ -163,13 +166,20 @@ struct Ports {
     balancer: SocketAddr,
     admin: SocketAddr,
     links: SocketAddr,
+    chat: SocketAddr,
 }
 
 impl Ports {
     fn find() -> Result<Ports, LabError> {
-        let ports = free_ports(4).map_err(LabError::io("find free ports"))?;
+        let ports = free_ports(5).map_err(LabError::io("find free ports"))?;
         let address = |i: usize| SocketAddr::from((Ipv4Addr::LOCALHOST, ports[i]));
-        Ok(Ports { registry: address(0), balancer: address(1), admin: address(2), links: address(3) })
+        Ok(Ports {
+            registry: address(0),
+            balancer: address(1),
+            admin: address(2),
+            links: address(3),
+            chat: address(4),
+        })
     }
 
     fn clients(&self, system: System) -> SocketAddr {
@@ -177,6 +187,7 @@ impl Ports {
             System::Registry => self.registry,
             System::Balancer => self.balancer,
             System::Links => self.links,
+            System::Chat => self.chat,
         }
     }
 
@@ -188,10 +199,10 @@ impl Ports {
     /// Every address is given, also of systems not started: nothing here may ever meet a Seawall
     /// that a developer runs on the usual ports.
     fn configuration(&self, routes: &[Route]) -> String {
-        let Ports { registry, balancer, admin, links } = self;
+        let Ports { registry, balancer, admin, links, chat } = self;
         let mut text = format!(
             "[discovery]\nregistry = [\"{registry}\"]\n\n[registry]\nlisten = \"{registry}\"\n\n\
-             [links]\nlisten = \"{links}\"\n\n[balancer]\nlisten = \"{balancer}\"\n\n\
+             [links]\nlisten = \"{links}\"\n\n[chat]\nlisten = \"{chat}\"\n\n[balancer]\nlisten = \"{balancer}\"\n\n\
              [balancer.admin]\nlisten = \"{admin}\"\n"
         );
         for Route { host, backends } in routes {

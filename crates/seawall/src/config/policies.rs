@@ -12,7 +12,7 @@ use toml::{Table, Value};
 use crate::exit::Failure;
 
 /// Where systems keep policies, and of which kind.
-pub(crate) const USES: [(&str, &str); 9] = [
+pub(crate) const USES: [(&str, &str); 10] = [
     ("balancer.breaker", "breaker"),
     ("balancer.retry", "retry"),
     ("balancer.retry_connect", "retry"),
@@ -22,6 +22,7 @@ pub(crate) const USES: [(&str, &str); 9] = [
     ("links.store_breaker", "breaker"),
     ("links.shed", "shed"),
     ("links.create_rate", "rate"),
+    ("chat.shed", "shed"),
 ];
 
 /// The same in each table of a list.

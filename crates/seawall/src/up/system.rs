@@ -19,14 +19,17 @@ pub(crate) enum System {
     Balancer,
     /// The URL shortener.
     Links,
+    /// Chat: Discord's gateway and REST.
+    Chat,
 }
 
 impl System {
     /// All of them.
-    pub(crate) const ALL: [System; 3] = [System::Registry, System::Balancer, System::Links];
+    pub(crate) const ALL: [System; 4] = [System::Registry, System::Balancer, System::Links, System::Chat];
 
     /// In which order they are asked to stop.
-    pub(super) const STOP_ORDER: &[&[System]] = &[&[System::Links], &[System::Balancer], &[System::Registry]];
+    pub(super) const STOP_ORDER: &[&[System]] =
+        &[&[System::Links, System::Chat], &[System::Balancer], &[System::Registry]];
 
     /// As on the command line, in metrics and logs.
     pub(crate) fn name(self) -> &'static str {
@@ -34,12 +37,13 @@ impl System {
             System::Registry => "registry",
             System::Balancer => "balancer",
             System::Links => "links",
+            System::Chat => "chat",
         }
     }
 
     /// Whether it keeps data of its own in the data folder.
     pub(super) fn keeps_files(self) -> bool {
-        matches!(self, System::Registry | System::Links)
+        matches!(self, System::Registry | System::Links | System::Chat)
     }
 
     /// Where its own pages are.
@@ -48,6 +52,7 @@ impl System {
             System::Registry => config.registry.listen,
             System::Balancer => config.balancer.admin.listen,
             System::Links => config.links.listen,
+            System::Chat => config.chat.listen,
         }
     }
 
@@ -70,6 +75,10 @@ impl System {
             System::Links => {
                 let deps = deps(host, shared, live, |c| c.links.clone());
                 seawall_links::start(now.links.clone(), deps).await
+            }
+            System::Chat => {
+                let deps = deps(host, shared, live, |c| c.chat.clone());
+                seawall_chat::start(now.chat.clone(), deps).await
             }
         }
     }

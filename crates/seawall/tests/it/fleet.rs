@@ -28,14 +28,22 @@ pub(crate) struct Site {
     pub(crate) balancer: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) links: SocketAddr,
+    pub(crate) chat: SocketAddr,
     pub(crate) folder: PathBuf,
 }
 
 impl Site {
     pub(crate) fn new(folder: &Path) -> Site {
-        let ports = free_ports(4).unwrap();
+        let ports = free_ports(5).unwrap();
         let at = |i: usize| SocketAddr::from(([127, 0, 0, 1], ports[i]));
-        Site { registry: at(0), balancer: at(1), admin: at(2), links: at(3), folder: folder.to_owned() }
+        Site {
+            registry: at(0),
+            balancer: at(1),
+            admin: at(2),
+            links: at(3),
+            chat: at(4),
+            folder: folder.to_owned(),
+        }
     }
 
     /// The settings that place every system.
@@ -45,6 +53,7 @@ impl Site {
             format!("balancer.listen={}", self.balancer),
             format!("balancer.admin.listen={}", self.admin),
             format!("links.listen={}", self.links),
+            format!("chat.listen={}", self.chat),
             format!("discovery.registry=[\"{}\"]", self.registry),
         ]
         .into_iter()

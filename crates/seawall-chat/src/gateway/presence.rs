@@ -1,0 +1,160 @@
+//! What users show: reported to the owner, which puts together all sessions of a user, and heard back from it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use seawall_policy::Rng;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use super::entry::{To, What};
+use super::hub::{Hub, Order};
+use super::session::Session;
+use crate::command::{Ask, Command};
+use crate::event::{Kind, Presence};
+use crate::id::Id;
+use crate::model::Member;
+
+/// How long one report may take. One that fails is made again.
+const REPORT_PATIENCE: Duration = Duration::from_secs(5);
+/// Pause after a report that failed.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What is known of users' presences.
+#[derive(Default)]
+pub(super) struct Presences {
+    /// Who is not offline.
+    shown: Mutex<HashMap<Id, Presence>>,
+    /// Sessions whose own presence is to be reported. Each is in here once at most.
+    due: Mutex<Vec<Arc<Session>>>,
+    wake: Notify,
+}
+
+impl Presences {
+    fn shown(&self) -> MutexGuard<'_, HashMap<Id, Presence>> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A session shows something else, or has ended.
+    pub(super) fn due(&self, session: &Arc<Session>) {
+        let mut state = session.lock();
+        if std::mem::replace(&mut state.is_report_due, true) {
+            return;
+        }
+        drop(state);
+        self.due.lock().unwrap_or_else(PoisonError::into_inner).push(session.clone());
+        self.wake.notify_one();
+    }
+
+    /// A new owner knows nothing of anybody.
+    pub(super) fn report_all<'a>(&self, sessions: impl Iterator<Item = &'a Arc<Session>>) {
+        sessions.for_each(|session| self.due(session));
+    }
+
+    /// The owner says what a user shows.
+    pub(super) fn told(&self, presence: &Presence) {
+        let mut shown = self.shown();
+        if presence.status == "offline" {
+            shown.remove(&presence.user);
+        } else {
+            shown.insert(presence.user, presence.clone());
+        }
+    }
+
+    /// Presences as clients see them, of those who are not offline.
+    pub(super) fn of(&self, users: impl Iterator<Item = Id>) -> Vec<Value> {
+        let shown = self.shown();
+        users.filter_map(|user| shown.get(&user)).map(payload).collect()
+    }
+
+    /// The members who are not offline.
+    pub(super) fn online_among<'m>(&self, members: &'m HashMap<Id, Member>) -> Vec<&'m Member> {
+        self.shown().keys().filter_map(|user| members.get(user)).collect()
+    }
+}
+
+/// What others see of a presence.
+fn payload(presence: &Presence) -> Value {
+    let Presence { user, status, activities } = presence;
+    let client = if status == "offline" { json!({}) } else { json!({ "desktop": status }) };
+    json!({ "user": { "id": user }, "status": status, "activities": activities, "client_status": client })
+}
+
+/// A PRESENCE_UPDATE for one guild.
+fn told_in(guild: Id, presence: &Presence) -> What {
+    let mut d = payload(presence);
+    d["guild_id"] = json!(guild);
+    What::Dispatch {
+        origin: None,
+        to: To::Guild(guild),
+        t: Kind::PresenceUpdate,
+        author: Some(presence.user),
+        mentions: Box::default(),
+        d: d.to_string().into(),
+    }
+}
+
+impl Hub {
+    /// One PRESENCE_UPDATE for each guild of this process that the user is in.
+    pub(super) fn expand(&self, order: &Order, presence: &Presence, whats: &mut Vec<What>) {
+        for guild in order.seen.keys() {
+            let Some(state) = self.replica.here(*guild) else { continue };
+            let is_member =
+                state.read().unwrap_or_else(PoisonError::into_inner).members.contains_key(&presence.user);
+            if is_member {
+                whats.push(told_in(*guild, presence));
+            }
+        }
+    }
+
+    /// Somebody has joined a guild: its members have not heard yet how they are.
+    pub(super) fn introduce(&self, guild: Id, user: Id, whats: &mut Vec<What>) {
+        whats.extend(self.presences.shown().get(&user).map(|presence| told_in(guild, presence)));
+    }
+
+    /// Reports presences until the system stops.
+    pub(super) async fn report(self: Arc<Self>, mut keys: Rng) {
+        loop {
+            let due = std::mem::take(&mut *self.presences.due.lock().unwrap_or_else(PoisonError::into_inner));
+            for session in &due {
+                if self.report_one(session, &mut keys).await.is_err() {
+                    self.presences.due(session);
+                    if !self.tasks.sleep(AGAIN).await {
+                        return;
+                    }
+                }
+            }
+            if due.is_empty() {
+                tokio::select! {
+                    () = self.presences.wake.notified() => {}
+                    _ = self.tasks.stopping() => return,
+                }
+            }
+        }
+    }
+
+    async fn report_one(&self, session: &Session, keys: &mut Rng) -> Result<(), crate::refusal::Refusal> {
+        let (status, activities) = {
+            let mut state = session.lock();
+            state.is_report_due = false;
+            if state.is_over {
+                ("offline", Vec::new())
+            } else {
+                (state.shown.status, state.shown.activities.clone())
+            }
+        };
+        let command = Command::Presence {
+            gateway: self.gateway.clone(),
+            session: session.id.to_string(),
+            status: status.to_owned(),
+            activities,
+        };
+        let mut key = [0; 16];
+        key[..8].copy_from_slice(&keys.next_u64().to_le_bytes());
+        key[8..].copy_from_slice(&keys.next_u64().to_le_bytes());
+        let patience_ms = REPORT_PATIENCE.as_millis() as u64;
+        let ask = Ask { actor: Some(session.user), command, key, patience_ms };
+        self.owner.submit(ask).await.map(|_| ())
+    }
+}
