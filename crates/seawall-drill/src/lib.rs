@@ -14,6 +14,7 @@
 //! Every scenario names negative controls: the same run with one mechanism switched off or one bug planted. A drill
 //! that stays green then proves nothing, and `drill matrix` says so.
 
+pub mod chat;
 pub mod check;
 pub mod client;
 pub mod fault;

@@ -32,6 +32,7 @@ const TARGETS: &[Target] = &[
     Target { name: "links-url", package: "seawall-links", filter: "fuzz" },
     Target { name: "http-head", package: "seawall-net", filter: "server::fuzz" },
     Target { name: "ws-frames", package: "seawall-net", filter: "frames::fuzz" },
+    Target { name: "chat-journal", package: "seawall-chat", filter: "fuzz" },
     Target { name: "registry-api", package: "seawall-registry", filter: "fuzz" },
     Target { name: "discovery-answer", package: "seawall-cluster", filter: "fuzz" },
 ];

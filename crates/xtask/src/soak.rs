@@ -1,5 +1,9 @@
-//! The drills of the test suite with larger counts, on the same code; each run leaves a row in
-//! `docs/proof.md`, the failed ones too.
+//! The tests and drills with larger counts, on the same code, and clients that take too long to build for every
+//! change; each run leaves a row in `docs/proof.md`, the failed ones too.
+
+use std::net::TcpStream;
+use std::process::{Child, ExitStatus};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -8,8 +12,7 @@ use crate::run::{self, Failure};
 
 struct Soak {
     name: &'static str,
-    /// What `seawall drill list` calls it.
-    drill: &'static str,
+    how: How,
     /// What is counted, as an option of ours and of the drill.
     option: &'static str,
     /// How many, when nobody says.
@@ -17,13 +20,43 @@ struct Soak {
     what: &'static str,
 }
 
-const SOAKS: &[Soak] = &[Soak {
-    name: "links-kills",
-    drill: "links-kill-moments",
-    option: "--kills",
-    default: 50,
-    what: "kill -9 of links at seeded random moments during writes: nothing acknowledged is lost, no code given twice",
-}];
+enum How {
+    /// What `seawall drill list` calls it.
+    Drill(&'static str),
+    /// Somebody else's client of chat: the folder of its crate, which stands apart from the workspace.
+    ChatClient(&'static str),
+}
+
+const SOAKS: &[Soak] = &[
+    Soak {
+        name: "links-kills",
+        how: How::Drill("links-kill-moments"),
+        option: "--kills",
+        default: 50,
+        what: "kill -9 of links at seeded random moments during writes: nothing acknowledged is lost, no code given twice",
+    },
+    Soak {
+        name: "chat-kills",
+        how: How::Drill("chat-process-kill"),
+        option: "--kills",
+        default: 50,
+        what: "kill -9 of chat while 50 sessions listen: each hears exactly what is in the history, once and in order",
+    },
+    Soak {
+        name: "chat-serenity",
+        how: How::ChatClient("crates/seawall/tests/clients/serenity"),
+        option: "--rounds",
+        default: 30,
+        what: "serenity, unmodified, is cut off again and again: it resumes, or logs in anew where it must",
+    },
+];
+
+/// Where the server of a client soak listens: a port that nobody is given by chance.
+const CHAT_ADDRESS: &str = "127.0.0.1:17020";
+/// After which a server that does not accept is no longer waited for.
+const READY_TRIES_MAX: u32 = 300;
+/// Between two tries.
+const READY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Most numbers of a report copied into a row; the rest is in the drill's own output.
 const COUNTS_MAX: usize = 24;
@@ -33,13 +66,11 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     let tree = proof::Tree::check(dirty)?;
     run::must(&mut run::cargo(["build", "--workspace", "--bins"]))?;
 
-    let count = count.to_string();
-    let mut drill = run::command("target/debug/seawall");
-    drill.args(["drill", "run", soak.drill, soak.option, &count, "--json"]);
-    let (status, report) = run::read_any(&mut drill)?;
-    print!("{report}");
-    let (seed, counts) = numbers(&report)
-        .map_err(|why| Failure::new(format!("`{}` ({status}): {why}", run::shown(&drill))))?;
+    let outcome = match soak.how {
+        How::Drill(drill) => run_drill(drill, soak.option, count)?,
+        How::ChatClient(folder) => run_client(folder, count)?,
+    };
+    let Outcome { status, command, seed, counts } = outcome;
     let line = format!("soak {} {} {count}", soak.name, soak.option);
     proof::append(&tree, &proof::Run { line, seed, passed: status.success(), counts })?;
 
@@ -47,7 +78,85 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
         return Ok(());
     }
     let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
-    Err(Failure { code, message: format!("`{}`: {status}", run::shown(&drill)) })
+    Err(Failure { code, message: format!("`{command}`: {status}") })
+}
+
+/// What a soak came to.
+struct Outcome {
+    status: ExitStatus,
+    /// For the message of a failure.
+    command: String,
+    seed: u64,
+    counts: Vec<(String, String)>,
+}
+
+fn run_drill(name: &str, option: &str, count: u64) -> Result<Outcome, Failure> {
+    let mut drill = run::command("target/debug/seawall");
+    drill.args(["drill", "run", name, option, &count.to_string(), "--json"]);
+    let (status, report) = run::read_any(&mut drill)?;
+    print!("{report}");
+    let command = run::shown(&drill);
+    let (seed, counts) =
+        numbers(&report).map_err(|why| Failure::new(format!("`{command}` ({status}): {why}")))?;
+    Ok(Outcome { status, command, seed, counts })
+}
+
+/// Starts chat on an empty folder and lets the client judge it. Nothing in it is drawn, so the seed is 0.
+fn run_client(folder: &str, rounds: u64) -> Result<Outcome, Failure> {
+    let manifest = format!("{folder}/Cargo.toml");
+    let target = "target/chat-client";
+    run::must(&mut run::cargo(["build", "--locked", "--manifest-path", &manifest, "--target-dir", target]))?;
+    let data = format!("{target}/data");
+    if let Err(error) = std::fs::remove_dir_all(&data)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(Failure::new(format!("cannot empty {data}: {error}")));
+    }
+    let _server = Server::start(&data)?;
+    let mut client = run::cargo([
+        "run",
+        "--quiet",
+        "--locked",
+        "--manifest-path",
+        &manifest,
+        "--target-dir",
+        target,
+        "--",
+    ]);
+    client.args([CHAT_ADDRESS, &rounds.to_string()]);
+    let status = run::status(&mut client)?;
+    let counts = vec![("connections lost".to_owned(), rounds.to_string())];
+    Ok(Outcome { status, command: run::shown(&client), seed: 0, counts })
+}
+
+/// A server of ours, killed when dropped.
+struct Server(Child);
+
+impl Server {
+    fn start(data: &str) -> Result<Server, Failure> {
+        let listen = format!("chat.listen={CHAT_ADDRESS}");
+        let mut command = run::command("target/debug/seawall");
+        command.args(["up", "chat", "--data", data, "--set", &listen]);
+        let child = command
+            .spawn()
+            .map_err(|e| Failure::new(format!("cannot run `{}`: {e}", run::shown(&command))))?;
+        let server = Server(child);
+        for _ in 0..READY_TRIES_MAX {
+            if TcpStream::connect(CHAT_ADDRESS).is_ok() {
+                return Ok(server);
+            }
+            std::thread::sleep(READY_PAUSE);
+        }
+        Err(Failure::new(format!("`{}` does not accept on {CHAT_ADDRESS}", run::shown(&command))))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself; there is nothing else to be done about either.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn parse(args: &[String]) -> Result<(&'static Soak, u64, bool), Failure> {
@@ -117,7 +226,8 @@ mod tests {
     #[test]
     fn a_soak_has_a_default_count_and_takes_its_own_option_only() {
         let (soak, count, dirty) = parse(&args("links-kills")).unwrap();
-        assert_eq!((soak.drill, count, dirty), ("links-kill-moments", 50, false));
+        assert!(matches!(soak.how, How::Drill("links-kill-moments")));
+        assert_eq!((count, dirty), (50, false));
         assert_eq!(parse(&args("links-kills --kills 8 --dirty")).unwrap().1, 8);
         assert_eq!(parse(&args("links-kills --minutes 8")).err().unwrap().code, 2);
         assert_eq!(parse(&args("links-kills --kills none")).err().unwrap().code, 2);

@@ -255,6 +255,47 @@ impl Member {
     }
 }
 
+/// One process with chat, killed and started again on the same data.
+pub(super) struct Chat(Member);
+
+impl Chat {
+    /// Starts it at this address, with limits that no drill reaches; returns when it is ready.
+    pub(super) async fn start(stage: &Stage, address: SocketAddr) -> Result<Chat, DrillError> {
+        let config = format!("[chat]\nlisten = \"{address}\"\n");
+        let off = SwitchedOff::new(&stage.options.without);
+        let mut spec = spec(stage, "chat", &["chat"], "chat-data", &config, CHAT_SET)?;
+        for plant in off.chat_plants {
+            spec.args.extend(["--plant".into(), plant.into()]);
+        }
+        let mut chat = Chat(Member::start(address, spec)?);
+        chat.0.ready().await?;
+        Ok(chat)
+    }
+
+    /// kill -9; returns when it was sent.
+    pub(super) fn kill(&mut self) -> Result<(), DrillError> {
+        Ok(self.0.process.kill()?)
+    }
+
+    /// Starts it again, and waits until it says it is ready.
+    pub(super) async fn restart(&mut self) -> Result<(), DrillError> {
+        self.0.start_again().await?;
+        self.0.ready().await
+    }
+}
+
+/// A drill's writers are few and write much, and its sessions all come back at once.
+const CHAT_SET: &[&str] = &[
+    "chat.rates.global.rate=10000/s",
+    "chat.rates.global.burst=10000",
+    "chat.rates.messages.rate=10000/s",
+    "chat.rates.messages.burst=10000",
+    "chat.rates.changes.rate=10000/s",
+    "chat.rates.changes.burst=10000",
+    "chat.rates.reads.rate=10000/s",
+    "chat.rates.reads.burst=10000",
+];
+
 /// `--set` that takes mechanisms away.
 #[derive(Default)]
 struct SwitchedOff {
@@ -262,6 +303,8 @@ struct SwitchedOff {
     front: Vec<&'static str>,
     /// Of every links process.
     links: Vec<&'static str>,
+    /// `--plant` of chat.
+    chat_plants: Vec<&'static str>,
 }
 
 impl SwitchedOff {
@@ -280,6 +323,7 @@ impl SwitchedOff {
                 }
                 // One step for every load, in which everything is let in: while there are places, for anybody.
                 Mechanism::Shed => off.links.push("links.shed.steps=[{}]"),
+                Mechanism::Journal => off.chat_plants.push("no-journal"),
             }
         }
         off

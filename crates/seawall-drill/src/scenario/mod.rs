@@ -8,9 +8,10 @@
 //! named target fail. [`matrix`] runs both, and a control that stays green is a failure of the drill.
 //!
 //! Reading order: [`verdict`] and [`recovery`] judge, [`report`] shows; `fleet` starts the processes and is the one
-//! place that knows flags, keys and wire formats; `links_process_kill`, [`kill_moments`], `registry_process_kill` and
-//! `links_overload` are the runs.
+//! place that knows flags, keys and wire formats; `links_process_kill`, [`kill_moments`], `registry_process_kill`,
+//! `links_overload` and [`chat_process_kill`] are the runs.
 
+pub mod chat_process_kill;
 mod fleet;
 pub mod kill_moments;
 mod links_overload;
@@ -99,6 +100,8 @@ pub enum Mechanism {
     Cache,
     /// Links lets everyone in alike, as long as there are places.
     Shed,
+    /// Chat's gateways forget with their process what they sent to whom.
+    Journal,
 }
 
 impl fmt::Display for Mechanism {
@@ -107,6 +110,7 @@ impl fmt::Display for Mechanism {
             Mechanism::Retry => f.write_str("retry"),
             Mechanism::Cache => f.write_str("cache"),
             Mechanism::Shed => f.write_str("shed"),
+            Mechanism::Journal => f.write_str("journal"),
         }
     }
 }
@@ -119,8 +123,9 @@ impl FromStr for Mechanism {
             "retry" => Ok(Mechanism::Retry),
             "cache" => Ok(Mechanism::Cache),
             "shed" => Ok(Mechanism::Shed),
+            "journal" => Ok(Mechanism::Journal),
             _ => Err(DrillError::Usage(format!(
-                "there is no mechanism {name:?} to run without; there is: retry, cache, shed"
+                "there is no mechanism {name:?} to run without; there is: retry, cache, shed, journal"
             ))),
         }
     }
@@ -207,6 +212,7 @@ pub fn list() -> &'static [Scenario] {
             kill_moments::SCENARIO,
             registry_process_kill::SCENARIO,
             links_overload::SCENARIO,
+            chat_process_kill::SCENARIO,
         ]
     }
 }
@@ -330,7 +336,7 @@ mod tests {
         let plant = Options { plant: Some("nonsense".to_owned()), ..options() };
         assert!(scenario.check(&plant).unwrap_err().to_string().contains("ack-before-commit"));
         assert!("walls".parse::<Mechanism>().is_err());
-        for name in ["retry", "cache", "shed"] {
+        for name in ["retry", "cache", "shed", "journal"] {
             assert_eq!(name.parse::<Mechanism>().unwrap().to_string(), name);
         }
     }

@@ -4,9 +4,11 @@
 #![expect(clippy::disallowed_methods, reason = "tests wait on the real clock")]
 
 mod bad_input;
+mod chat_crash;
 mod configuration;
 mod consul_clients;
 mod crash;
+mod discord_clients;
 mod discovery;
 mod fleet;
 mod lifecycle;
@@ -16,5 +18,6 @@ mod panic;
 mod policy;
 mod policy_placement;
 mod policy_replay;
+mod python;
 mod real_input;
 mod real_peers;

@@ -162,10 +162,13 @@ pub(crate) fn inherited(tree: &Tree) -> Vec<Problem> {
     problems
 }
 
-/// `crates/NAME/Cargo.toml`, nothing deeper and nothing elsewhere.
+/// `crates/NAME/Cargo.toml`, nothing deeper and nothing elsewhere, but for clients of other people that tests and
+/// soaks run: they are no part of the workspace.
 pub(crate) fn flat(tree: &Tree) -> Vec<Problem> {
     let expected = |path: &str| {
-        path == "Cargo.toml" || crate_of(path).is_some_and(|name| path == format!("crates/{name}/Cargo.toml"))
+        path == "Cargo.toml"
+            || path.contains("/tests/clients/")
+            || crate_of(path).is_some_and(|name| path == format!("crates/{name}/Cargo.toml"))
     };
     tree.named("Cargo.toml")
         .filter(|(path, _)| path.rsplit('/').next() == Some("Cargo.toml") && !expected(path))
