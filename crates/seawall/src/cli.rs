@@ -40,6 +40,8 @@ enum Noun {
     Policy(cmd::policy::Verb),
     /// Shorten links and look after them
     Links(LinksArgs),
+    /// Talk, and look after users, guilds and sessions
+    Chat(cmd::chat::ChatArgs),
     /// Break a fleet on purpose and measure its recovery against what was promised
     #[command(subcommand)]
     Drill(cmd::drill::Verb),
@@ -153,6 +155,7 @@ impl Cli {
             }
             Noun::Policy(verb) => cmd::policy::run(verb),
             Noun::Links(args) => cmd::links::run(args.server, &args.source, args.verb),
+            Noun::Chat(args) => cmd::chat::run(args),
             Noun::Drill(verb) => cmd::drill::run(verb),
             Noun::Load(args) => cmd::load::run(args),
         }

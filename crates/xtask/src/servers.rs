@@ -55,6 +55,18 @@ const SERVERS: &[Server] = &[
         why: "a load generator that knows nothing of us",
         needed_by: &[Stage::Test, Stage::Bench],
     },
+    Server {
+        program: "chromium",
+        package: "chromium",
+        why: "the browser in which people open our pages",
+        needed_by: &[Stage::Test],
+    },
+    Server {
+        program: "chromedriver",
+        package: "chromium-driver",
+        why: "moves the browser's hand in tests",
+        needed_by: &[Stage::Test],
+    },
 ];
 
 /// An installation under way; [`Install::finish`] waits for it.

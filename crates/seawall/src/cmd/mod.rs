@@ -1,5 +1,6 @@
 //! Client commands: each speaks HTTP to a running system and knows none of its insides.
 
+pub(crate) mod chat;
 pub(crate) mod config;
 pub(crate) mod drill;
 mod http;

@@ -4,7 +4,10 @@
 #![expect(clippy::disallowed_methods, reason = "tests wait on the real clock")]
 
 mod bad_input;
+mod chat_cli;
 mod chat_crash;
+mod chat_page;
+mod chat_server;
 mod configuration;
 mod consul_clients;
 mod crash;
@@ -21,3 +24,4 @@ mod policy_replay;
 mod python;
 mod real_input;
 mod real_peers;
+mod webdriver;
