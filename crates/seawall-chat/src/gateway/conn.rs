@@ -127,6 +127,12 @@ impl Hub {
         } else {
             self.converse(&link, unread.to_vec()).await
         };
+        // Only now: whoever reads the answer finds its session ended, or kept.
+        match ended {
+            Ended::ByClient(0) => drop(link.close_silently()),
+            Ended::ByClient(code) => drop(link.close_with(code, "")),
+            Ended::ByUs(_) | Ended::Broken => {}
+        }
         self.metrics.close(match ended {
             Ended::ByClient(code) | Ended::ByUs(code) => code,
             Ended::Broken => 0,
@@ -280,10 +286,6 @@ impl Hub {
                 Ok(Event::Ping(payload)) => link.pong(payload),
                 Ok(Event::Pong(_)) => {}
                 Ok(Event::Close { code, .. }) => {
-                    match code {
-                        Some(code) => link.close_with(code, ""),
-                        None => link.close_silently(),
-                    };
                     said.push_back(Said::Over(Ended::ByClient(code.unwrap_or(0))));
                 }
                 Err(fault) => said.push_back(Said::Over(self.refuse(link, faulty(fault)))),
