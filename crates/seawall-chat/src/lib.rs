@@ -28,6 +28,7 @@ pub mod owner;
 pub mod page;
 pub mod permissions;
 pub mod refusal;
+pub mod search;
 mod service;
 mod stack;
 pub mod state;

@@ -11,6 +11,7 @@ use crate::gateway::{self, Hub, Parts, Replica};
 use crate::metrics::Metrics;
 use crate::owner::limits::Limits;
 use crate::owner::{self, Client};
+use crate::search::Search;
 use crate::storage::Storage;
 
 /// What every call may use.
@@ -19,6 +20,7 @@ pub(crate) struct Service {
     pub(crate) owner: Client,
     pub(crate) hub: Arc<Hub>,
     pub(crate) replica: Arc<Replica>,
+    pub(crate) search: Search,
 }
 
 impl Service {
@@ -40,6 +42,7 @@ impl Service {
             let at = storage.position(shard).await;
             reached.push(at.map_err(|e| Fault::because("the chat cannot be read; is its file locked?", e))?);
         }
+        let search = Search::start(storage.clone(), owner.clone(), &data, host);
         let parts = Parts {
             config: config.clone(),
             url: config.gateway_url(listens),
@@ -51,6 +54,6 @@ impl Service {
         };
         let hub = Hub::new(parts, host)?;
         gateway::start(&hub, &reached, host);
-        Ok(Service { storage, owner, replica: hub.replica.clone(), hub })
+        Ok(Service { storage, owner, replica: hub.replica.clone(), search, hub })
     }
 }

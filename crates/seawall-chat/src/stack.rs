@@ -23,17 +23,16 @@ use crate::config::Config;
 use crate::gateway::{Hub, Params};
 use crate::owner::remote;
 use crate::page;
+use crate::search;
 use crate::service::Service;
 
 /// How much a request matters (S0's classes): messages and coming back first, looking things up last.
 pub(crate) fn priority(method: &Method, path: &str) -> Priority {
-    if !path.starts_with("/api/") {
-        // The gateway, and what one process asks another.
-        return Priority::P0;
-    }
     match *method {
-        _ if path.ends_with("/typing") => Priority::P2,
         _ if path.ends_with("/search") => Priority::P3,
+        // The gateway, and what one process asks another.
+        _ if !path.starts_with("/api/") => Priority::P0,
+        _ if path.ends_with("/typing") => Priority::P2,
         Method::GET | Method::HEAD => Priority::P1,
         _ => Priority::P0,
     }
@@ -95,6 +94,7 @@ pub(crate) fn router(service: &Service, config: &Config, listens: SocketAddr, ho
         storage: service.storage.clone(),
         owner: service.owner.clone(),
         replica: service.replica.clone(),
+        search: service.search.clone(),
         sessions: Some(sessions),
         gateway_url: config.gateway_url(listens),
         identify_max: config.identify_max,
@@ -104,7 +104,10 @@ pub(crate) fn router(service: &Service, config: &Config, listens: SocketAddr, ho
     };
     // What one process asks another has patience of its own; a call of the API ends at its deadline by itself, with an
     // answer that client libraries understand.
-    remote::routes(&service.owner).merge(page::router()).fallback_service(api::router(parts, host))
+    remote::routes(&service.owner)
+        .merge(search::remote::routes(&service.search))
+        .merge(page::router())
+        .fallback_service(api::router(parts, host))
 }
 
 /// Answers the operator about sessions.

@@ -27,8 +27,8 @@ use crate::storage::Home;
 
 /// How long a write may take for who did not say. The port's own deadline is mostly shorter.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Parameters of a query that are looked at.
-const QUERY_MAX: usize = 64;
+/// Parameters of a query that are looked at. A search may name 500 channels and 200 users.
+const QUERY_MAX: usize = 1024;
 
 /// What a call is answered with.
 #[derive(Debug)]
@@ -182,6 +182,11 @@ impl Call {
     /// A parameter of the query; an empty one is absent.
     pub(super) fn query(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(k, v)| k == name && !v.is_empty()).map(|(_, v)| v.as_str())
+    }
+
+    /// All parameters of the query with this name that are not empty.
+    pub(super) fn queries(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.query.iter().filter(move |(k, v)| k == name && !v.is_empty()).map(|(_, v)| v.as_str())
     }
 
     /// An id in the query.

@@ -11,6 +11,7 @@
 //! | [`guilds`], [`members`], [`roles`] | a guild and who is in it |
 //! | [`channels`], [`invites`] | channels, overwrites, typing, ways in |
 //! | [`messages`], [`reactions`] | what is said |
+//! | [`search`] | finding it again |
 //! | [`admin`] | the operator's |
 
 pub mod admin;
@@ -29,6 +30,7 @@ mod meta;
 mod rate;
 mod reactions;
 mod roles;
+mod search;
 mod users;
 
 use std::net::SocketAddr;
@@ -54,6 +56,7 @@ use self::rate::{Bucket, Limited, Limits, Told};
 use crate::gateway::Replica;
 use crate::owner::Client;
 use crate::refusal::Refusal;
+use crate::search::Search;
 use crate::storage::Storage;
 
 /// What the calls work with.
@@ -64,6 +67,8 @@ pub struct Parts {
     pub owner: Client,
     /// Guilds as the gateway follows them.
     pub replica: Arc<Replica>,
+    /// Finds messages.
+    pub search: Search,
     /// The gateway's sessions, for the operator; none where no gateway runs.
     pub sessions: Option<admin::Sessions>,
     /// Where clients find the gateway: `ws://host:port`, without a slash at the end.
@@ -83,6 +88,7 @@ pub(crate) struct Api {
     storage: Arc<Storage>,
     owner: Client,
     replica: Arc<Replica>,
+    search: Search,
     sessions: Option<admin::Sessions>,
     gateway_url: String,
     identify_max: u32,
@@ -101,6 +107,7 @@ pub fn router(parts: Parts, host: &Host) -> Router {
         storage: parts.storage,
         owner: parts.owner,
         replica: parts.replica,
+        search: parts.search,
         sessions: parts.sessions,
         gateway_url: parts.gateway_url,
         identify_max: parts.identify_max,
@@ -140,6 +147,7 @@ fn table() -> Table {
     invites::add(&mut table);
     messages::add(&mut table);
     reactions::add(&mut table);
+    search::add(&mut table);
     table
 }
 

@@ -32,11 +32,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderMap, StatusCode};
 use seawall_net::client::Client as Http;
 use seawall_net::host::{Fault, Host};
 use seawall_policy::retry::{self, Backoff};
 use seawall_policy::{Mono, Outcome, Rng, Wall};
 use seawall_store::Position;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
@@ -45,6 +47,7 @@ use self::actors::{Answer, Stop};
 use self::lease::{Core, Holder, Role, reachable};
 use self::limits::{DISAGREED_MAX, LOST_MAX, Limits, NEWS_MAX, PATIENCE_MAX, RETRY_PAUSE};
 use self::news::Feed;
+pub(crate) use self::news::any as any_changed;
 use self::reign::{Metrics, random};
 use crate::command::{Ask, Done};
 use crate::event::{Event, Presence};
@@ -278,6 +281,33 @@ impl Client {
     #[must_use]
     pub fn is_owner(&self) -> bool {
         matches!(&*self.0.role.borrow(), Role::Here(_))
+    }
+
+    /// Returns when this process decides, or when it does not.
+    pub async fn became(&self, owner: bool) {
+        let mut role = self.0.role.clone();
+        if role.wait_for(|role| matches!(role, Role::Here(_)) == owner).await.is_err() {
+            // Nobody looks after the lease any more: the runtime ends.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Asks a page of the owner in another process; nothing when it is not there, or does not answer as it should.
+    pub(crate) async fn ask_page<A: Serialize, B: DeserializeOwned>(
+        &self,
+        page: &str,
+        asked: &A,
+        patience: Duration,
+        bytes_max: usize,
+    ) -> Option<B> {
+        let Role::There(lease) = self.role() else { return None };
+        remote::ask_page(&self.0.http, &lease, page, asked, patience, bytes_max).await
+    }
+
+    /// Whether a call of another process may be answered here: this one decides, and it shows the key.
+    pub(crate) fn admits(&self, headers: &HeaderMap) -> Result<(), StatusCode> {
+        let Role::Here(reign) = self.role() else { return Err(StatusCode::CONFLICT) };
+        if remote::has_key(headers, &reign.key) { Ok(()) } else { Err(StatusCode::UNAUTHORIZED) }
     }
 
     /// Whether anybody does, as far as this process knows.

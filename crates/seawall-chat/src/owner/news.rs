@@ -176,7 +176,7 @@ impl<'a> Feed<'a> {
 }
 
 /// Returns when any of them has changed.
-async fn any(changed: &mut [watch::Receiver<Position>]) {
+pub(crate) async fn any(changed: &mut [watch::Receiver<Position>]) {
     let mut waits = changed.iter_mut().map(|one| Box::pin(one.changed())).collect::<Vec<_>>();
     let all = poll_fn(|cx| {
         let is_any = waits.iter_mut().any(|wait| wait.as_mut().poll(cx).is_ready());

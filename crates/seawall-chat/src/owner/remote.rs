@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -19,6 +20,7 @@ use http_body_util::BodyExt;
 use seawall_net::client::{Client as Http, Payload};
 use seawall_policy::Mono;
 use seawall_store::Position;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
@@ -180,6 +182,26 @@ pub(super) async fn listen(
     }
 }
 
+/// Posts a document to a page of the owner and reads its answer. Nothing when there is none that can be read.
+pub(super) async fn ask_page<A: Serialize, B: DeserializeOwned>(
+    http: &Http,
+    lease: &Lease,
+    page: &str,
+    asked: &A,
+    patience: Duration,
+    bytes_max: usize,
+) -> Option<B> {
+    let addr = lease.address.parse::<SocketAddr>().ok()?;
+    let request = Request::post(page)
+        .header(http::header::HOST, lease.address.as_str())
+        .header(AUTHORIZATION, format!("Bearer {}", lease.key))
+        .header(CONTENT_TYPE, "application/json")
+        .body(Bytes::from(serde_json::to_vec(asked).ok()?))
+        .ok()?;
+    let answer = http.call(addr, request, patience, bytes_max).await.ok()?;
+    if answer.status() == StatusCode::OK { serde_json::from_slice(answer.body()).ok() } else { None }
+}
+
 /// The two pages other processes use. To be mounted at the root of the chat port.
 pub fn routes(client: &Client) -> Router {
     Router::new()
@@ -190,7 +212,7 @@ pub fn routes(client: &Client) -> Router {
 }
 
 /// Whether the caller shows the key of this reign. Compared by hash, so that the time it takes tells nothing.
-fn has_key(headers: &HeaderMap, key: &str) -> bool {
+pub(super) fn has_key(headers: &HeaderMap, key: &str) -> bool {
     let shown = headers.get(AUTHORIZATION).and_then(|v| v.as_bytes().strip_prefix(b"Bearer "));
     shown.is_some_and(|shown| Sha256::digest(shown) == Sha256::digest(key.as_bytes()))
 }

@@ -1,10 +1,10 @@
 //! The change stream: what is told with each commit, and who reads it.
 
-use seawall_store::{ChangesError, Position, Sql};
+use seawall_store::{ChangesError, Position, Sql, Written};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use super::{ChangesTrouble, READ_PATIENCE, Storage, Trouble, read_shard};
+use super::{ChangesTrouble, Committed, READ_PATIENCE, Storage, Trouble, WRITE_PATIENCE, read_shard};
 use crate::event::Event;
 use crate::id::Id;
 
@@ -73,6 +73,17 @@ impl Storage {
     pub async fn position(&self, shard: u32) -> Result<Position, Trouble> {
         let shard = self.shards.get(shard);
         Ok(read_shard(shard, &NOTHING, vec![shard.hk_min().into()]).await?.at)
+    }
+
+    /// Has a shard keep what it tells after `at` for a follower of this name, for days if need be. A later position
+    /// lets go of what is before it.
+    ///
+    /// # Errors
+    /// See [`Trouble`]; saying it again is harmless.
+    pub async fn keep_changes(&self, shard: u32, follower: &str, at: Position) -> Result<(), Trouble> {
+        let saving = self.shards.get(shard).cursor_save(follower, at);
+        let written = timeout(WRITE_PATIENCE, saving).await.unwrap_or(Written::Unknown);
+        Committed::of(written).map(|_| ())
     }
 
     /// At most `max` things a shard told after `from`, in the order of commits. For followers: going on from the

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use seawall_store::{Position, Row, Sql};
 
 use super::rows::{id, json, opt_id, opt_text, small};
-use super::{Storage, Trouble, hk_guild};
+use super::{Storage, Trouble, hk_guild, read_shard, rows};
 use crate::id::Id;
 use crate::model::{Channel, Guild, Member, Overwrite, Role, User};
 use crate::permissions::Permissions;
@@ -36,6 +36,14 @@ const MEMBERS: Sql = Sql {
     name: "the members of a guild",
     text: "SELECT profile, nick, roles, joined_at, flags FROM chat_members
            WHERE hk = $1 AND guild_id = $2 AND user_id > $3 ORDER BY user_id LIMIT $4",
+};
+const CHANNEL_IDS: Sql = Sql {
+    name: "the ids of a guild's channels",
+    text: "SELECT id FROM chat_channels WHERE hk = $1 AND guild_id = $2 AND id > $3 ORDER BY id LIMIT $4",
+};
+const GUILD_IDS: Sql = Sql {
+    name: "the guilds of a shard",
+    text: "SELECT hk, id FROM chat_guilds WHERE hk > $1 OR (hk = $1 AND id > $2) ORDER BY hk, id LIMIT $3",
 };
 const BANS: Sql = Sql {
     name: "the bans of a guild",
@@ -71,6 +79,31 @@ impl Storage {
         };
         forget_gone_roles(&mut state);
         Ok(Some((state, at)))
+    }
+
+    /// At most `max` guilds of a shard with their hash keys, in that order, after one of them.
+    ///
+    /// # Errors
+    /// See [`Trouble`].
+    pub async fn guild_page(
+        &self,
+        shard: u32,
+        after: Option<(i64, Id)>,
+        max: u32,
+    ) -> Result<Vec<(i64, Id)>, Trouble> {
+        let shard = self.shards.get(shard);
+        let (hk, id) = after.map_or((shard.hk_min(), -1), |(hk, id)| (hk, id.to_sql()));
+        let args = vec![hk.into(), id.into(), i64::from(max).into()];
+        let found = read_shard(shard, &GUILD_IDS, args).await?.rows;
+        found.iter().map(|row| Ok((row.int(0)?, rows::id(row, 1)?))).collect()
+    }
+
+    /// The channels of a guild, in the order of ids.
+    ///
+    /// # Errors
+    /// See [`Trouble`].
+    pub async fn channel_ids(&self, guild: Id) -> Result<Vec<Id>, Trouble> {
+        self.pages(&CHANNEL_IDS, hk_guild(guild), guild, |row| id(row, 0), |id| *id).await
     }
 
     /// Who is banned, in the order of ids.

@@ -26,6 +26,13 @@ const SINCE: Sql = Sql {
     name: "messages from here on",
     text: "SELECT * FROM chat_said WHERE hk = $1 AND channel_id = $2 AND id >= $3 ORDER BY id LIMIT $4",
 };
+/// The columns of one message, as in `chat_said`, without the one it answers.
+const PLAIN: Sql = Sql {
+    name: "messages by themselves",
+    text: "SELECT hk, channel_id, id, author, content, edited_at, kind, flags, reply_to, mention_everyone, mentions,
+               mention_roles, embeds, components, pinned_at
+           FROM chat_messages WHERE hk = $1 AND channel_id = $2 AND id > $3 ORDER BY id LIMIT $4",
+};
 const MESSAGE: Sql =
     Sql { name: "a message", text: "SELECT * FROM chat_said WHERE hk = $1 AND channel_id = $2 AND id = $3" };
 const PINS: Sql = Sql {
@@ -125,6 +132,29 @@ impl Storage {
         let mut message = said(row, home)?;
         message.reactions = self.reactions_of(home, channel, id, reader).await?;
         Ok(Some(message))
+    }
+
+    /// At most `max` messages that were said after one, the oldest first, without reactions and without what they
+    /// answer; fewer where they are large. For reading all there are: none means that there are no more.
+    ///
+    /// # Errors
+    /// See [`Trouble`].
+    pub async fn said_after(
+        &self,
+        home: Home,
+        channel: Id,
+        after: Id,
+        max: u32,
+    ) -> Result<Vec<Message>, Trouble> {
+        let mut max = i64::from(max);
+        loop {
+            let args = vec![channel.into(), after.into(), max.into()];
+            match self.ask(&PLAIN, home.hk(channel), args).await {
+                Err(ReadError::TooMany) if max > 1 => max /= 2,
+                Err(error) => return Err(error.into()),
+                Ok(found) => return found.rows.iter().map(|row| message(row, FIRST, home)).collect(),
+            }
+        }
     }
 
     /// The pinned messages of a channel, the latest pinned first.

@@ -70,6 +70,16 @@ impl Process {
     }
 
     pub(crate) async fn start_with(data: &Path, shards: u32, limits: Limits) -> Process {
+        Process::start_serving(data, shards, limits, |_, _, _| axum::Router::new()).await
+    }
+
+    /// With more pages than the owner's.
+    pub(crate) async fn start_serving(
+        data: &Path,
+        shards: u32,
+        limits: Limits,
+        more: impl FnOnce(&Client, &Arc<Storage>, &Host) -> axum::Router + Send + 'static,
+    ) -> Process {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let hand = Arc::new(Hand { clock: SystemClock::new(), skipped_ms: AtomicU64::new(0) });
         let clock: Arc<dyn Clock> = hand.clone();
@@ -94,7 +104,7 @@ impl Process {
             let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let addr: SocketAddr = socket.local_addr().unwrap();
             let client = owner::start(storage.clone(), limits, &host, addr).await.unwrap();
-            let routes = owner::remote::routes(&client);
+            let routes = owner::remote::routes(&client).merge(more(&client, &storage, &host));
             host.tasks.vital("test-http", async move { axum::serve(socket, routes).await.unwrap() });
             drop(tell.send((client, storage)));
         });

@@ -260,7 +260,9 @@ impl Scene {
 
 #[tokio::test]
 async fn the_table_has_every_call() {
-    let rows: BTreeSet<_> = CALLS.iter().map(|r| (r.method, r.path)).chain([("GET", "/gateway")]).collect();
+    // What search answers depends on how far its index is; `search_rest` has who finds what.
+    let apart = [("GET", "/gateway"), ("GET", "/guilds/{guild_id}/messages/search")];
+    let rows: BTreeSet<_> = CALLS.iter().map(|r| (r.method, r.path)).chain(apart).collect();
     let calls: BTreeSet<_> = api::calls().into_iter().collect();
     assert_eq!(rows, calls);
 }

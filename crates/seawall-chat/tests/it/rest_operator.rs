@@ -8,6 +8,7 @@ use seawall_chat::api::admin::{How, Question, Session, Sessions};
 use seawall_chat::api::{self, Parts};
 use seawall_chat::gateway::Replica;
 use seawall_chat::owner;
+use seawall_chat::search::Search;
 use seawall_chat::storage::Storage;
 use seawall_net::admission::Admission;
 use seawall_net::exchange::{Exchange, Finish, Head, Next, Out, Step, Upstream};
@@ -47,10 +48,12 @@ async fn without_gateway() -> (Chat, mpsc::Receiver<Question>) {
     let limits = owner::limits::Limits::default();
     let owner = owner::start(storage.clone(), limits, &host, addr).await.unwrap();
     let (sessions, questions) = Sessions::new();
+    let search = Search::start(storage.clone(), owner.clone(), data.path(), &host);
     let parts = Parts {
         replica: Arc::new(Replica::new(storage.clone(), &[Position(0)])),
         storage,
         owner,
+        search,
         sessions: Some(sessions),
         gateway_url: String::new(),
         identify_max: 1,
