@@ -13,10 +13,13 @@ const DIST: &[&str] = &["--profile", "dist"];
 const WITHOUT_SERVERS: &str = "policy";
 
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
-    let (profile, what, binary) = match args {
-        [one] if one == "--smoke" => (&[][..], "--smoke", "target/debug/seawall"),
-        [name] if !name.starts_with('-') => (DIST, name.as_str(), "target/dist/seawall"),
-        _ => return Err(Failure::usage("bench takes one name, or --smoke")),
+    let (profile, what, quick, binary) = match args {
+        [one] if one == "--smoke" => (&[][..], "--smoke", None, "target/debug/seawall"),
+        [name] if !name.starts_with('-') => (DIST, name.as_str(), None, "target/dist/seawall"),
+        [name, quick] if !name.starts_with('-') && quick == "--quick" => {
+            (DIST, name.as_str(), Some(quick), "target/dist/seawall")
+        }
+        _ => return Err(Failure::usage("bench takes one name, and --quick if wanted, or --smoke")),
     };
     if what != WITHOUT_SERVERS {
         let servers = Install::start();
@@ -25,7 +28,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     }
 
     let mut bench = run::cargo(["run", "--quiet", "-p", "seawall-lab", "--bin", "bench"]);
-    bench.args(profile).args(["--", what, "--seawall", binary]);
+    bench.args(profile).args(["--", what, "--seawall", binary]).args(quick);
     let status = run::status(&mut bench)?;
     match status.code() {
         Some(0) => Ok(()),
@@ -43,8 +46,10 @@ mod tests {
 
     #[test]
     fn a_bench_needs_exactly_one_name() {
-        for args in [&[][..], &["links".to_owned(), "feed".to_owned()], &["--fast".to_owned()]] {
-            assert_eq!(run(args).unwrap_err().code, 2);
+        for args in [&[][..], &["links", "feed"], &["--fast"], &["--quick", "links"], &["--smoke", "--quick"]]
+        {
+            let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+            assert_eq!(run(&args).unwrap_err().code, 2);
         }
     }
 }

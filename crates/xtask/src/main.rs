@@ -68,7 +68,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        usage: "NAME | --smoke",
+        usage: "NAME [--quick] | --smoke",
         what: "ours against an opponent; exit 3 where a bar is missed (smoke judges nothing)",
         run: bench::run,
     },

@@ -67,7 +67,22 @@ const SERVERS: &[Server] = &[
         why: "moves the browser's hand in tests",
         needed_by: &[Stage::Test],
     },
+    Server {
+        program: "nats-server",
+        package: "nats-server",
+        why: "what chat's fan-out is measured against",
+        needed_by: &[Stage::Bench],
+    },
+    Server {
+        program: "ngx_nchan_module.so",
+        package: "libnginx-mod-nchan",
+        why: "a module of nginx that does the same",
+        needed_by: &[Stage::Bench],
+    },
 ];
+
+/// Where Debian keeps programs that are not in everybody's PATH, and the modules of nginx.
+const FOLDERS: &[&str] = &["/usr/sbin", "/sbin", "/usr/lib/nginx/modules"];
 
 /// An installation under way; [`Install::finish`] waits for it.
 pub(crate) struct Install(Option<JoinHandle<Result<(), String>>>);
@@ -113,12 +128,10 @@ fn complaint(lacking: &[&Server], reason: &str) -> String {
     text
 }
 
-/// Looks in PATH and where Debian keeps servers, which is not in everybody's PATH.
+/// Looks in PATH and in [`FOLDERS`].
 fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/sbin".into(), "/sbin".into()])
-        .any(|dir| dir.join(program).is_file())
+    std::env::split_paths(&path).chain(FOLDERS.iter().map(Into::into)).any(|dir| dir.join(program).is_file())
 }
 
 fn install(packages: &[&str]) -> Result<(), String> {

@@ -25,6 +25,7 @@ pub(super) async fn prepare(options: &Options, cores: Cores) -> Result<Contest, 
             systems: vec![System::Balancer],
             routes: vec![Route { host: HOST.to_owned(), backends: vec![origin.address()] }],
             core: cores.server,
+            ..Setup::default()
         };
         Side::new("seawall balancer", Seawall::start(&setup).await?.into_server())
     };

@@ -56,8 +56,34 @@ impl Sum for Cpu {
 /// # Errors
 /// When there is no such process.
 pub fn used(pid: u32) -> Result<Cpu, LabError> {
-    let text = read(pid, "stat")?;
+    let text = read(&pid.to_string(), "stat")?;
     parse_stat(&text).ok_or(LabError::Unreadable { what: "/proc/PID/stat", found: text })
+}
+
+/// CPU time of the calling thread since it started.
+///
+/// # Errors
+/// When the kernel does not say.
+pub fn used_by_this_thread() -> Result<Cpu, LabError> {
+    let text = read("thread-self", "stat")?;
+    parse_stat(&text).ok_or(LabError::Unreadable { what: "/proc/thread-self/stat", found: text })
+}
+
+/// The calling thread's number for the kernel; none where `/proc` does not say.
+#[must_use]
+pub fn this_thread() -> Option<u32> {
+    let me = fs::read_link("/proc/thread-self").ok()?;
+    // The link leads to PID/task/TID.
+    me.file_name()?.to_str()?.parse().ok()
+}
+
+/// CPU time of one thread of this process since it started.
+///
+/// # Errors
+/// When there is no such thread.
+pub fn used_by_thread(thread: u32) -> Result<Cpu, LabError> {
+    let text = read("self/task", &format!("{thread}/stat"))?;
+    parse_stat(&text).ok_or(LabError::Unreadable { what: "/proc/self/task/TID/stat", found: text })
 }
 
 /// Memory of a process that is in RAM now, in bytes.
@@ -65,12 +91,12 @@ pub fn used(pid: u32) -> Result<Cpu, LabError> {
 /// # Errors
 /// When there is no such process.
 pub fn resident(pid: u32) -> Result<u64, LabError> {
-    let text = read(pid, "status")?;
+    let text = read(&pid.to_string(), "status")?;
     parse_resident(&text).ok_or(LabError::Unreadable { what: "/proc/PID/status", found: text })
 }
 
-fn read(pid: u32, file: &str) -> Result<String, LabError> {
-    let path = format!("/proc/{pid}/{file}");
+fn read(whose: &str, file: &str) -> Result<String, LabError> {
+    let path = format!("/proc/{whose}/{file}");
     fs::read_to_string(&path).map_err(LabError::io(format!("read {path}")))
 }
 
@@ -117,6 +143,8 @@ mod tests {
     fn our_own_figures_are_there() {
         let me = std::process::id();
         used(me).unwrap();
+        used_by_this_thread().unwrap();
+        used_by_thread(this_thread().unwrap()).unwrap();
         assert!(resident(me).unwrap() > 100_000);
         assert!(used(u32::MAX).is_err());
     }

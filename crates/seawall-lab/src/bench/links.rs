@@ -33,8 +33,8 @@ pub(super) async fn prepare(options: &Options, cores: Cores) -> Result<Contest, 
         let setup = Setup {
             binary: options.seawall.clone(),
             systems: vec![System::Links],
-            routes: Vec::new(),
             core: cores.server,
+            ..Setup::default()
         };
         let seawall = Seawall::start(&setup).await?;
         let links = distinct(seawall.import(&urls).await?);

@@ -8,8 +8,9 @@
 //! report.rs               what is printed
 //! ```
 //!
-//! One of them is of another kind: [`Bench::Policy`] measures functions and not servers, so it has its
-//! own rounds and its own report in `policy/`; bars and verdicts are the same.
+//! Two of them are of another kind, with rounds and a report of their own: [`Bench::Policy`] (`policy/`) measures
+//! functions and not servers, [`Bench::Chat`] (`chat/`) what one message costs that a thousand hear. Bars and verdicts
+//! are the same.
 //!
 //! # Is the bench itself right?
 //!
@@ -19,6 +20,7 @@
 
 mod balancer;
 pub mod bars;
+mod chat;
 pub mod contest;
 pub mod cpu;
 pub mod judge;
@@ -44,11 +46,13 @@ pub enum Bench {
     Balancer,
     /// The mechanisms on each request's path, against one `fetch_add` and against other crates.
     Policy,
+    /// Fan-out to logged-in sessions, against nats-server and nchan.
+    Chat,
 }
 
 impl Bench {
     /// Each of them.
-    pub const ALL: &[Bench] = &[Bench::Links, Bench::Balancer, Bench::Policy];
+    pub const ALL: &[Bench] = &[Bench::Links, Bench::Balancer, Bench::Policy, Bench::Chat];
 }
 
 /// Something done to our side on purpose, to see that the bench notices.
@@ -96,6 +100,7 @@ pub async fn run(bench: Bench, options: &Options, say: &mut dyn FnMut(&str)) -> 
         Bench::Links => (links::prepare(options, cores).await?, &bars.links),
         Bench::Balancer => (balancer::prepare(options, cores).await?, &bars.balancer),
         Bench::Policy => return policy::run(&bars.policy, options, cores, say),
+        Bench::Chat => return chat::run(&bars.chat, options, cores, say).await,
     };
     if options.plants(Plant::SlowServer) {
         contest.ours.behind_a_hop(cores).await?;

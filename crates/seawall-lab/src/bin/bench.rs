@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use seawall_lab::bench::judge::Verdict;
+use seawall_lab::bench::judge::{ROUNDS_MIN, Verdict};
 use seawall_lab::bench::{self, Bench, Options, Plant};
 
 /// A bar was missed.
@@ -26,8 +26,11 @@ struct Args {
     /// Run every bench for a moment to see that it works; judges nothing
     #[arg(long, conflicts_with_all = ["name", "rounds", "seconds", "plant"])]
     smoke: bool,
+    /// Fewer and shorter rounds: figures to work with, not to publish
+    #[arg(long, conflicts_with_all = ["smoke", "rounds", "seconds"])]
+    quick: bool,
     /// The built binary; `policy` needs none
-    #[arg(long, value_name = "PATH", required_if_eq_any([("name", "links"), ("name", "balancer"), ("smoke", "true")]))]
+    #[arg(long, value_name = "PATH", required_if_eq_any([("name", "links"), ("name", "balancer"), ("name", "chat"), ("smoke", "true")]))]
     seawall: Option<PathBuf>,
     /// Rounds of each side
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -47,7 +50,11 @@ fn main() -> ExitCode {
         None => Bench::ALL.to_vec(),
     };
     // wrk knows whole seconds only.
-    let (rounds, seconds) = if args.smoke { (1, 1) } else { (args.rounds, args.seconds) };
+    let (rounds, seconds) = match () {
+        () if args.smoke => (1, 1),
+        () if args.quick => (ROUNDS_MIN as u32, 1),
+        () => (args.rounds, args.seconds),
+    };
     let options = Options {
         seawall: args.seawall.unwrap_or_default(),
         rounds,

@@ -1,23 +1,29 @@
 //! Programs started for a test or a bench, each in a folder and on ports of its own.
 
+pub mod nats;
+pub mod nchan;
 pub mod nginx;
 pub mod program;
 pub mod seawall;
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use seawall_drill::fault::process::{Process, Spec, free_port};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 
 use crate::LabError;
 
 /// How long a server may take until it answers. No target, a hang guard: nginx sorts a million map
 /// entries for 13 s before it listens, and nothing else here takes a second.
 const READY_WITHIN: Duration = Duration::from_secs(60);
+/// How often a program without a page to ask is tried.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A running server. Dropping it kills the process and removes its folder.
 #[derive(Debug)]
@@ -54,6 +60,34 @@ impl Server {
         let mut process = Process::start(&spec)?;
         for ready in ready {
             process.ready(*ready, READY_WITHIN).await?;
+        }
+        Ok(Server { process, address, _folder: folder })
+    }
+
+    /// The same for a program that has no such page: ready is when it accepts connections everywhere.
+    async fn start_listening(
+        name: &str,
+        (binary, args): (PathBuf, Vec<OsString>),
+        folder: TempDir,
+        address: SocketAddr,
+        accepting: &[SocketAddr],
+    ) -> Result<Server, LabError> {
+        let spec =
+            Spec { name: name.to_owned(), binary, args, env: Vec::new(), folder: folder.path().to_owned() };
+        let mut process = Process::start(&spec)?;
+        for address in accepting {
+            let connecting = async {
+                while TcpStream::connect(address).await.is_err() {
+                    process.alive()?;
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+                Ok::<_, LabError>(())
+            };
+            let Ok(connected) = tokio::time::timeout(READY_WITHIN, connecting).await else {
+                let what = format!("connect to {name} at {address}");
+                return Err(LabError::Io { what, source: ErrorKind::TimedOut.into() });
+            };
+            connected?;
         }
         Ok(Server { process, address, _folder: folder })
     }

@@ -39,6 +39,11 @@ pub enum Role<'a> {
         /// The upstream.
         to: SocketAddr,
     },
+    /// The same for WebSockets, which stay open.
+    Tunnel {
+        /// The upstream.
+        to: SocketAddr,
+    },
 }
 
 /// Starts nginx on a free port, tied to `core` if one is given; returns when it answers.
@@ -58,6 +63,8 @@ pub async fn start(role: Role<'_>, core: Option<u32>) -> Result<Server, LabError
 
 fn configuration(role: Role<'_>, address: SocketAddr, folder: &Path) -> String {
     let folder = folder.display();
+    // Two for each listener behind a tunnel.
+    let connections = if matches!(role, Role::Tunnel { .. }) { 32_768 } else { 1024 };
     let (http, location) = match role {
         Role::Redirect { to } => (String::new(), format!("return 301 {to};")),
         Role::Map { links } => (map(links), "return 302 $target;".to_owned()),
@@ -69,13 +76,22 @@ fn configuration(role: Role<'_>, address: SocketAddr, folder: &Path) -> String {
             // HTTP/1.1 and no Connection header are what nginx needs to keep connections at all.
             "proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection \"\";".to_owned(),
         ),
+        Role::Tunnel { to } => (
+            format!(
+                "map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}\n  \
+                 upstream backend {{ server {to}; keepalive {UPSTREAM_KEEPALIVE}; keepalive_requests 1000000000; }}"
+            ),
+            "proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; \
+             proxy_set_header Connection $connection_upgrade; proxy_read_timeout 1h;"
+                .to_owned(),
+        ),
     };
     format!(
         "daemon off;
 master_process off;
 pid {folder}/pid;
 error_log stderr error;
-events {{ worker_connections 1024; }}
+events {{ worker_connections {connections}; }}
 http {{
   access_log off;
   keepalive_requests 1000000000;

@@ -18,6 +18,10 @@ pub struct Program {
 
 /// The web server we measure ourselves against.
 pub const NGINX: Program = Program { name: "nginx", package: "nginx-light" };
+/// Publish and subscribe, with WebSockets.
+pub const NATS: Program = Program { name: "nats-server", package: "nats-server" };
+/// A module of nginx that does the same; not a program, but a file of Debian all the same.
+pub const NCHAN: Program = Program { name: "ngx_nchan_module.so", package: "libnginx-mod-nchan" };
 /// The load generator.
 pub const WRK: Program = Program { name: "wrk", package: "wrk" };
 /// Ties a process to a core. Part of every Debian, and done without where it is missing.
@@ -32,10 +36,14 @@ impl Program {
         let path = std::env::var_os("PATH").unwrap_or_default();
         // Debian keeps servers in sbin, which is not in everybody's PATH.
         let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-        self.find_in(folders)
+        self.find_among(folders)
     }
 
-    fn find_in(self, folders: impl IntoIterator<Item = PathBuf>) -> Result<PathBuf, LabError> {
+    /// Which of `folders` has it.
+    ///
+    /// # Errors
+    /// [`LabError::NotInstalled`], with the package to install.
+    pub(crate) fn find_among(self, folders: impl IntoIterator<Item = PathBuf>) -> Result<PathBuf, LabError> {
         folders
             .into_iter()
             .map(|folder| folder.join(self.name))
@@ -106,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_missing_program_is_named_with_the_package_to_install() {
-        let error = NGINX.find_in(["/no/such/folder".into()]).unwrap_err().to_string();
+        let error = NGINX.find_among(["/no/such/folder".into()]).unwrap_err().to_string();
         assert_eq!(error, "nginx is not installed; on Debian: apt-get install nginx-light");
         let shell = Program { name: "sh", package: "dash" };
         assert!(shell.find().unwrap().is_absolute());

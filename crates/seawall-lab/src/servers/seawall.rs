@@ -61,6 +61,8 @@ pub struct Setup {
     pub systems: Vec<System>,
     /// The balancer's routes.
     pub routes: Vec<Route>,
+    /// What else is configured, as `--set KEY=VALUE`.
+    pub settings: Vec<(&'static str, &'static str)>,
     /// The core to tie it to.
     pub core: Option<u32>,
 }
@@ -94,6 +96,9 @@ impl Seawall {
         args.extend(setup.systems.iter().map(|system| system.name().into()));
         args.extend(["--config".into(), file.into()]);
         args.extend(["--data".into(), folder.path().join("data").into()]);
+        for (key, value) in &setup.settings {
+            args.extend(["--set".into(), format!("{key}={value}").into()]);
+        }
         let ready: Vec<_> = setup.systems.iter().map(|system| ports.ready(*system)).collect();
         let command = pinned(&binary, args, setup.core);
         let server = Server::start("seawall", command, folder, ports.clients(first), &ready).await?;
