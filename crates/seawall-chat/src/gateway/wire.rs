@@ -69,8 +69,41 @@ const KINDS: [Kind; 30] = [
     Kind::Resumed,
 ];
 
-/// The byte of a kind that is missing above; reading refuses it.
-const NO_KIND: u8 = 0xff;
+/// A kind's place in [`KINDS`].
+const fn code(t: Kind) -> u8 {
+    match t {
+        Kind::GuildCreate => 0,
+        Kind::GuildUpdate => 1,
+        Kind::GuildDelete => 2,
+        Kind::ChannelCreate => 3,
+        Kind::ChannelUpdate => 4,
+        Kind::ChannelDelete => 5,
+        Kind::ChannelPinsUpdate => 6,
+        Kind::RoleCreate => 7,
+        Kind::RoleUpdate => 8,
+        Kind::RoleDelete => 9,
+        Kind::MemberAdd => 10,
+        Kind::MemberUpdate => 11,
+        Kind::MemberRemove => 12,
+        Kind::MembersChunk => 13,
+        Kind::BanAdd => 14,
+        Kind::BanRemove => 15,
+        Kind::InviteCreate => 16,
+        Kind::InviteDelete => 17,
+        Kind::PresenceUpdate => 18,
+        Kind::MessageCreate => 19,
+        Kind::MessageUpdate => 20,
+        Kind::MessageDelete => 21,
+        Kind::MessageDeleteBulk => 22,
+        Kind::ReactionAdd => 23,
+        Kind::ReactionRemove => 24,
+        Kind::ReactionRemoveAll => 25,
+        Kind::ReactionRemoveEmoji => 26,
+        Kind::TypingStart => 27,
+        Kind::UserUpdate => 28,
+        Kind::Resumed => 29,
+    }
+}
 
 impl Entry {
     /// Writes it behind `out`.
@@ -84,7 +117,7 @@ impl Entry {
                     put_number(out, at.0);
                 });
                 put_to(out, to);
-                out.push(KINDS.iter().position(|k| k == t).map_or(NO_KIND, |at| at as u8));
+                out.push(code(*t));
                 put_option(out, author.as_ref(), |out, id| put_id(out, *id));
                 put_ids(out, mentions);
                 put_number(out, d.len() as u64);

@@ -32,7 +32,7 @@ mod sweep;
 mod writer;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use format::{RECORD_MAX, VERSION};
 pub use reader::{Entries, Load, Reader};
@@ -117,7 +117,7 @@ pub enum Trouble {
 
 /// The folder of a gateway's journal below `root`.
 #[must_use]
-pub fn folder(root: &std::path::Path, gateway: &str) -> PathBuf {
+pub fn folder(root: &Path, gateway: &str) -> PathBuf {
     root.join(format!("{FOLDER_PREFIX}{gateway}"))
 }
 

@@ -86,7 +86,8 @@ impl Reader {
         is_held(&self.folder).map_err(|source| Trouble::Folder { folder: self.folder.clone(), source })
     }
 
-    /// The numbered entries after `after` with the notes between them, to the journal's end.
+    /// The numbered entries after `after` with the notes between them, to the journal's end. Of a journal that is
+    /// still written: to the end of the segments there were; go on with another reader, or with the ring.
     ///
     /// # Errors
     /// The journal begins later. What is wrong further on comes as the last item.

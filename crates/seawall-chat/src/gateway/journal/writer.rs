@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use seawall_policy::Mono;
@@ -61,8 +61,6 @@ struct Segment {
     /// Bytes that are whole.
     len: u64,
     since: Mono,
-    /// The lowest place that a mark in it names: a replay from it needs every entry after that.
-    floor: u64,
 }
 
 #[derive(Debug)]
@@ -92,7 +90,7 @@ impl Writer {
         };
         let mut bytes = Vec::new();
         put_head(&mut bytes, &head)?;
-        let open = begin(&folder, &head, &bytes, now, head.after)?;
+        let open = begin(&folder, &head, &bytes, now)?;
         let closed = VecDeque::new();
         Ok(Writer { options, folder, _lock: lock, open, closed, head: 0, scratch, is_failing: false })
     }
@@ -105,7 +103,7 @@ impl Writer {
 
     /// Where it is.
     #[must_use]
-    pub fn folder(&self) -> &std::path::Path {
+    pub fn folder(&self) -> &Path {
         &self.folder
     }
 
@@ -117,21 +115,18 @@ impl Writer {
     /// None of them is in the journal, and none may be dispatched. Trying again later is right: the disk may have room.
     pub fn append<'a>(&mut self, entries: impl IntoIterator<Item = &'a Entry>) -> Result<(), Trouble> {
         self.scratch.clear();
-        let (mut head, mut floor) = (self.head, self.open.floor);
+        let mut head = self.head;
         put_record(&mut self.scratch, |out| {
             for entry in entries {
                 head += u64::from(entry.what.is_numbered());
                 assert_eq!(entry.lsn, head, "numbered entries follow each other, notes stay");
-                if let What::Session(mark) = &entry.what {
-                    floor = floor.min(mark.fold.lsn);
-                }
                 put_entry(out, entry);
             }
         })?;
         let written = self.write();
         self.tell(&written);
         written?;
-        (self.head, self.open.floor) = (head, floor);
+        self.head = head;
         Ok(())
     }
 
@@ -191,6 +186,7 @@ impl Writer {
             after: self.head,
             positions: positions.into(),
         };
+        // A replay from the lowest mark needs every entry after it.
         let mut floor = self.head;
         let mut bytes = Vec::new();
         put_head(&mut bytes, &head)?;
@@ -209,17 +205,16 @@ impl Writer {
             let trouble = |source| Trouble::Segment { file: format::file(&self.folder, *index), source };
             file.set_len(*len).map_err(trouble)?;
         }
-        let begun = begin(&self.folder, &head, &bytes, now, floor);
+        let begun = begin(&self.folder, &head, &bytes, now);
         self.tell(&begun);
         let before = std::mem::replace(&mut self.open, begun?);
         self.closed.push_back(Closed { index: before.index, last: self.head, idle_since: None });
-        self.throw_away(now);
+        self.throw_away(now, floor);
         Ok(())
     }
 
     /// Only from the oldest on, so that what is left has no hole.
-    fn throw_away(&mut self, now: Mono) {
-        let floor = self.open.floor;
+    fn throw_away(&mut self, now: Mono, floor: u64) {
         for closed in &mut self.closed {
             if closed.last <= floor {
                 closed.idle_since.get_or_insert(now);
@@ -239,7 +234,7 @@ impl Writer {
     }
 }
 
-fn lock(folder: &std::path::Path) -> Result<File, Trouble> {
+fn lock(folder: &Path) -> Result<File, Trouble> {
     let trouble = |source| Trouble::Folder { folder: folder.to_owned(), source };
     // What was said in private stays with whoever runs the gateway.
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(trouble)?;
@@ -258,21 +253,25 @@ fn put_head(out: &mut Vec<u8>, head: &Head) -> Result<(), Trouble> {
 }
 
 /// A new file, written at once. What is left of an attempt that failed goes.
-fn begin(
-    folder: &std::path::Path,
-    head: &Head,
-    bytes: &[u8],
-    since: Mono,
-    floor: u64,
-) -> Result<Segment, Trouble> {
+fn begin(folder: &Path, head: &Head, bytes: &[u8], since: Mono) -> Result<Segment, Trouble> {
     let path = format::file(folder, head.index);
-    let begun =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).and_then(|mut file| {
-            let written = file.write_all(bytes);
-            written.inspect_err(|_| drop(fs::remove_file(&path))).map(|()| file)
-        });
+    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+    let begun = opened.and_then(|mut file| {
+        // Half a beginning would be damage as soon as it is not the last segment.
+        file.write_all(bytes).inspect_err(|_| drop(fs::remove_file(&path))).map(|()| file)
+    });
     match begun {
-        Ok(file) => Ok(Segment { index: head.index, file, len: bytes.len() as u64, since, floor }),
+        Ok(file) => Ok(Segment { index: head.index, file, len: bytes.len() as u64, since }),
         Err(source) => Err(Trouble::Segment { file: path, source }),
+    }
+}
+
+#[cfg(test)]
+impl Writer {
+    /// Every write fails, as on a full disk, or does not any more.
+    pub(super) fn break_file(&mut self, is_broken: bool) {
+        let path =
+            if is_broken { PathBuf::from("/dev/full") } else { format::file(&self.folder, self.open.index) };
+        self.open.file = OpenOptions::new().write(true).open(path).expect("it is there");
     }
 }

@@ -110,6 +110,9 @@ fn a_length_that_the_bytes_could_not_hold_allocates_nothing() {
 /// The bytes are on disks: a kind's byte never changes.
 #[test]
 fn kinds_keep_their_bytes() {
+    for (at, kind) in KINDS.iter().enumerate() {
+        assert_eq!(usize::from(code(*kind)), at);
+    }
     let names: Vec<_> = KINDS.iter().map(|k| k.name()).collect();
     assert_eq!(
         names.join(" "),
@@ -117,7 +120,8 @@ fn kinds_keep_their_bytes() {
          GUILD_ROLE_CREATE GUILD_ROLE_UPDATE GUILD_ROLE_DELETE GUILD_MEMBER_ADD GUILD_MEMBER_UPDATE \
          GUILD_MEMBER_REMOVE GUILD_MEMBERS_CHUNK GUILD_BAN_ADD GUILD_BAN_REMOVE INVITE_CREATE INVITE_DELETE \
          PRESENCE_UPDATE MESSAGE_CREATE MESSAGE_UPDATE MESSAGE_DELETE MESSAGE_DELETE_BULK MESSAGE_REACTION_ADD \
-         MESSAGE_REACTION_REMOVE MESSAGE_REACTION_REMOVE_ALL MESSAGE_REACTION_REMOVE_EMOJI TYPING_START USER_UPDATE RESUMED"
+         MESSAGE_REACTION_REMOVE MESSAGE_REACTION_REMOVE_ALL MESSAGE_REACTION_REMOVE_EMOJI TYPING_START USER_UPDATE \
+         RESUMED"
     );
 }
 
