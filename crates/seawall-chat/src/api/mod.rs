@@ -1,17 +1,17 @@
 //! REST: Discord's v10 calls under `/api/v10`, `/api/v9` and `/api`, and the operator's under `/api/admin`.
 //!
-//! Every call passes the same column ([`Api::answer`]): who calls, how often, then the handler, then the headers.
+//! Every call passes the same column (`Api::answer`): who calls, how often, then the handler, then the headers.
 //! Handlers check the form of what they are sent and may read; whatever changes something goes to the owner, who
 //! decides. Reads are decided here, by the same state the gateway follows.
 //!
 //! | file | calls |
 //! |---|---|
-//! | [`meta`] | where the gateway is, what the application is, lists that are always empty |
-//! | [`users`] | oneself, others, one's guilds and direct messages |
-//! | [`guilds`], [`members`], [`roles`] | a guild and who is in it |
-//! | [`channels`], [`invites`] | channels, overwrites, typing, ways in |
-//! | [`messages`], [`reactions`] | what is said |
-//! | [`search`] | finding it again |
+//! | `meta` | where the gateway is, what the application is, lists that are always empty |
+//! | `users` | oneself, others, one's guilds and direct messages |
+//! | `guilds`, `members`, `roles` | a guild and who is in it |
+//! | `channels`, `invites` | channels, overwrites, typing, ways in |
+//! | `messages`, `reactions` | what is said |
+//! | `search` | finding it again |
 //! | [`admin`] | the operator's |
 
 pub mod admin;

@@ -1,7 +1,7 @@
 //! The gateway as a whole: its order of entries, and the sessions that hear of them.
 //!
-//! Every entry passes [`Order::append`]: number, journal, ring, and then whoever may hear of it is marked. The lock
-//! around [`Order`] is what makes it one order; nothing waits inside except one `write` to the journal's file.
+//! Every entry passes `Hub::append`: number, journal, ring, and then whoever may hear of it is marked. The lock
+//! around `Order` is what makes it one order; nothing waits inside except one `write` to the journal's file.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Place;
