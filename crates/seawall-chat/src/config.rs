@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use seawall_policy::{duration, shed};
+use seawall_policy::{duration, ladder, shed};
 use serde::{Deserialize, Serialize};
 
 use crate::api::Rates;
@@ -52,6 +52,8 @@ pub struct Config {
     pub in_flight_max: usize,
     /// Who is refused first when there is too much to do.
     pub shed: shed::Policy,
+    /// Which features go first when load lasts, and when they come back.
+    pub ladder: ladder::Policy,
     /// Largest request body accepted, in bytes.
     pub body_max: usize,
     /// How long any request may take, unless its client asks for less.
@@ -79,6 +81,7 @@ impl Default for Config {
             rates: Rates::default(),
             in_flight_max: 1024,
             shed: shed::Policy::s0_chat(),
+            ladder: ladder::Policy::s0_chat(),
             body_max: 1 << 20,
             deadline: Duration::from_secs(10),
             heartbeat_ttl: Duration::from_secs(10),
@@ -147,6 +150,7 @@ impl Config {
         );
         wrong.extend(self.rates.check().into_iter().map(|advice| format!("chat.rates.{advice}")));
         wrong.extend(self.shed.check().into_iter().map(|advice| format!("chat.shed.{advice}")));
+        wrong.extend(self.ladder.check().into_iter().map(|advice| format!("chat.ladder.{advice}")));
         wrong
     }
 

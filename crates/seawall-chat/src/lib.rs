@@ -19,6 +19,7 @@
 pub mod api;
 pub mod command;
 mod config;
+pub mod degrade;
 pub mod event;
 pub mod gateway;
 pub mod id;
@@ -40,13 +41,14 @@ use std::sync::Arc;
 
 use seawall_cluster::{Deps, Discovery, Registration};
 use seawall_net::admission::Admission;
-use seawall_net::host::{End, Endpoint, Fault, Running, State};
+use seawall_net::host::{End, Endpoint, Fault, Running};
 use seawall_net::listeners::Purpose;
 use seawall_net::load;
 use seawall_net::ops::Ops;
 use seawall_net::server::{Limits, Server};
-use tokio::sync::watch;
 
+use crate::degrade::Ladder;
+use crate::gateway::Calm;
 use crate::service::Service;
 use crate::stack::Door;
 
@@ -64,15 +66,17 @@ pub async fn start(config: Config, deps: Deps<Config>) -> Result<Running, Fault>
     // Every write carries a chat token anyway; the operator's calls look at the exposure's tokens themselves.
     let bound = host.listeners.tcp("chat.listen", config.listen, Purpose::Proxy)?;
     let addr = bound.addr;
-    let (state, states) = watch::channel(State::Starting("opening the store"));
-    let service = Service::open(&config, &host, deps.files, addr).await?;
-
     let admission = Admission::shedding(config.in_flight_max, config.shed.clone(), &host.metrics);
+    let ladder = Ladder::new(config.ladder.clone(), host.clock.now(), &host.metrics);
+    let states = ladder.state();
+    let calm = Calm { admission: admission.clone(), ladder: ladder.clone() };
+    let service = Service::open(&config, &host, deps.files, addr, calm).await?;
+
     load::watch(&admission, &host);
     let server = Server {
         exchange: Arc::new(Door::new(service.hub.clone(), &host)),
         general: stack::router(&service, &config, addr, &host),
-        admission,
+        admission: admission.clone(),
         limits: Limits {
             deadline: config.deadline,
             connections_max: config.connections_max,
@@ -80,20 +84,12 @@ pub async fn start(config: Config, deps: Deps<Config>) -> Result<Running, Fault>
         },
         ops: Some(Ops::new(NAME, states.clone(), &host)),
     };
+    ladder.start(&admission, &service.owner, &service.search, &host);
     let serving = host.clone();
     host.tasks.vital("chat-http", async move {
         let drained = server.serve(bound, &serving).await;
         service.owner.release().await;
         serving.tasks.finish(End::Stopped(drained));
-    });
-    state.send_replace(State::Ready);
-    // The state does not change any more: what is lost is answered call by call.
-    host.tasks.vital("chat-state", {
-        let tasks = host.tasks.clone();
-        async move {
-            tasks.stopping().await;
-            drop(state);
-        }
     });
 
     // Last: nobody should be sent here before the socket accepts, and nothing above needs the registry.

@@ -3,6 +3,8 @@
 use prometheus_client::encoding::EncodeLabelSet;
 use seawall_net::telemetry::{Counter, Family, Gauge, Scope};
 
+use crate::event::Kind;
+
 /// What became of a wish to resume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resume {
@@ -60,6 +62,11 @@ struct Outcome {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Name {
+    event: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Code {
     code: &'static str,
 }
@@ -83,6 +90,8 @@ pub struct Metrics {
     pub journal_bytes: Counter,
     /// Sessions cut because they fell behind what is kept in memory.
     pub fallen: Counter,
+    /// Events left out because there was too much to do.
+    shed: Family<Name, Counter>,
     resumes: Family<Outcome, Counter>,
     closes: Family<Code, Counter>,
 }
@@ -100,9 +109,15 @@ impl Metrics {
             identifies: scope.counter("identifies", "Sessions opened"),
             journal_bytes: scope.counter("journal_bytes", "Bytes written to the journal"),
             fallen: scope.counter("fallen", "Sessions cut because they fell behind what is kept in memory"),
+            shed: scope.counters("events_shed", "Events left out because there was too much to do"),
             resumes: scope.counters("resumes", "Wishes to resume, by what became of them"),
             closes: scope.counters("closes", "Connections closed by either end, by code"),
         }
+    }
+
+    /// Counts an event that was left out.
+    pub fn shed(&self, event: Kind) {
+        self.shed.get_or_create(&Name { event: event.name() }).inc();
     }
 
     /// Counts a wish to resume.

@@ -7,7 +7,8 @@ use seawall_net::host::{Fault, Host};
 use seawall_store::{Files, Position};
 
 use crate::config::Config;
-use crate::gateway::{self, Hub, Parts, Replica};
+use crate::degrade::Ladder;
+use crate::gateway::{self, Calm, Hub, Parts, Replica};
 use crate::metrics::Metrics;
 use crate::owner::limits::Limits;
 use crate::owner::{self, Client};
@@ -21,6 +22,7 @@ pub(crate) struct Service {
     pub(crate) hub: Arc<Hub>,
     pub(crate) replica: Arc<Replica>,
     pub(crate) search: Search,
+    pub(crate) ladder: Ladder,
 }
 
 impl Service {
@@ -33,6 +35,7 @@ impl Service {
         host: &Host,
         files: Files,
         listens: SocketAddr,
+        calm: Calm,
     ) -> Result<Service, Fault> {
         let data = files.folder().to_owned();
         let storage = Storage::open(files, config.shards, host).await?;
@@ -42,6 +45,7 @@ impl Service {
             let at = storage.position(shard).await;
             reached.push(at.map_err(|e| Fault::because("the chat cannot be read; is its file locked?", e))?);
         }
+        let ladder = calm.ladder.clone();
         let search = Search::start(storage.clone(), owner.clone(), &data, host);
         let parts = Parts {
             config: config.clone(),
@@ -51,9 +55,10 @@ impl Service {
             owner: owner.clone(),
             reached: reached.clone().into(),
             metrics: Metrics::new(&host.metrics),
+            calm,
         };
         let hub = Hub::new(parts, host)?;
         gateway::start(&hub, &reached, host);
-        Ok(Service { storage, owner, replica: hub.replica.clone(), search, hub })
+        Ok(Service { storage, owner, replica: hub.replica.clone(), search, ladder, hub })
     }
 }

@@ -95,6 +95,7 @@ pub(crate) fn router(service: &Service, config: &Config, listens: SocketAddr, ho
         owner: service.owner.clone(),
         replica: service.replica.clone(),
         search: service.search.clone(),
+        ladder: service.ladder.clone(),
         sessions: Some(sessions),
         gateway_url: config.gateway_url(listens),
         identify_max: config.identify_max,

@@ -10,7 +10,8 @@ use http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use seawall_policy::admission::{Ask, Chain, Parts, Pass, Places, Refusal};
 use seawall_policy::inflight::Limit;
-use seawall_policy::shed::{self, Load, Shedder};
+use seawall_policy::priority::Priority;
+use seawall_policy::shed::{self, Decision, Load, Shedder};
 use seawall_policy::{Mono, Wall};
 
 use crate::problem::Problem;
@@ -100,6 +101,24 @@ impl Admission {
         if let Some(shedder) = &self.chain.parts().shed {
             shedder.observe(load, wall);
             self.load.set(shedder.load(self.chain.parts().places.ratio()));
+        }
+    }
+
+    /// The load that decides now; none where nobody is shed.
+    #[must_use]
+    pub fn load(&self) -> Option<f64> {
+        let parts = self.chain.parts();
+        parts.shed.as_ref().map(|shedder| shedder.load(parts.places.ratio()))
+    }
+
+    /// What the load makes of something of this class that is no request of its own and takes no place, such as an
+    /// event on its way out.
+    #[must_use]
+    pub fn decide(&self, priority: Priority) -> Decision {
+        let parts = self.chain.parts();
+        match &parts.shed {
+            Some(shedder) => shedder.decide(priority, None, parts.places.ratio()),
+            None => Decision::Admit,
         }
     }
 

@@ -10,6 +10,8 @@
 //! | `PUT /guilds/{guild_id}/members/{user_id}` | 201 the member; 204 where it was one already |
 //! | `GET /sessions?limit=` | sessions of this process, 1,000 unless asked for more |
 //! | `POST /sessions/{session_id}/kick` `{"how"}` | 204; see [`How`] |
+//! | `GET /ladder` | what this process gives up under load: a [`Report`](crate::degrade::Report) |
+//! | `PUT /ladder` `{"level"}` | the same, pinned at this level; with null no longer pinned |
 //!
 //! Errors look as everywhere else; who may not gets 403 with the code 50001.
 //!
@@ -40,7 +42,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::call::{Reply, Unread};
 use super::form::{Form, Text};
 use super::{Answer, Api, Boxed, body, errors, guilds, users};
-use crate::command::{Command, Done};
+use crate::command::{Command, Done, Patch};
 use crate::id::Id;
 use crate::refusal::Refusal;
 
@@ -156,6 +158,7 @@ pub(super) fn table(api: &Arc<Api>) -> Router<Arc<Api>> {
         .route("/users/{user_id}/token", post(On(reset_token)))
         .route("/guilds", post(On(create_guild)).get(On(list_guilds)))
         .route("/guilds/{guild_id}/members/{user_id}", put(On(add_member)))
+        .route("/ladder", get(On(show_ladder)).put(On(pin_ladder)))
         .route("/sessions", get(On(list_sessions)))
         .route("/sessions/{session_id}/kick", post(On(kick)))
         .layer(axum::middleware::from_fn_with_state(api.clone(), gate))
@@ -361,6 +364,27 @@ async fn kick(mut call: Call) -> Answer {
     let session = call.text("session_id").to_owned();
     let was_there = sessions.ask(|answer| Question::Kick { session, how, answer }).await?;
     if was_there { Ok(Reply::Empty) } else { Err(Refusal::NotFound) }
+}
+
+async fn show_ladder(call: Call) -> Answer {
+    Reply::of(&call.api.ladder.report())
+}
+
+async fn pin_ladder(mut call: Call) -> Answer {
+    let mut form = call.form().await?;
+    let level = form.patch("level", |form| form.int("level", 0..=i64::from(u8::MAX)));
+    let level = match level {
+        Patch::Keep => {
+            form.require("level", None::<&i64>);
+            None
+        }
+        Patch::Clear => None,
+        Patch::Set(level) => u8::try_from(level).ok(),
+    };
+    form.finish()?;
+    let pinned = call.api.ladder.pin(level, call.api.clock.now());
+    pinned.map_err(|unknown| Refusal::field("level", "BASE_TYPE_CHOICES", unknown.to_string()))?;
+    show_ladder(call).await
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::form::{Form, Text, id_of, not_an_id, shown};
 use super::rate::Bucket;
 use super::{Answer, Table, embeds, errors};
 use crate::command::{Command, MessageFields};
+use crate::degrade::HISTORY_MAX;
 use crate::id::Id;
 use crate::model::Message;
 use crate::refusal::{BulkDelete, Refusal};
@@ -45,7 +46,11 @@ pub(super) fn add(table: &mut Table) {
 
 async fn list(call: Call) -> Answer {
     let channel = call.id("channel_id")?;
-    let limit = call.limit(1..=LIMIT_MAX, LIMIT_DEFAULT)?;
+    let mut limit = call.limit(1..=LIMIT_MAX, LIMIT_DEFAULT)?;
+    // A shorter page than was asked for is one that libraries go on from.
+    if call.api.ladder.effects().history_limited {
+        limit = limit.min(HISTORY_MAX);
+    }
     let (around, before, after) =
         (call.query_id("around")?, call.query_id("before")?, call.query_id("after")?);
     let page = match (around, before, after) {

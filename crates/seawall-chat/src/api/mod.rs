@@ -53,6 +53,7 @@ pub use self::rate::Rates;
 use self::auth::Tokens;
 use self::call::{Call, Reply};
 use self::rate::{Bucket, Limited, Limits, Told};
+use crate::degrade::Ladder;
 use crate::gateway::Replica;
 use crate::owner::Client;
 use crate::refusal::Refusal;
@@ -69,6 +70,8 @@ pub struct Parts {
     pub replica: Arc<Replica>,
     /// Finds messages.
     pub search: Search,
+    /// What is given up under load.
+    pub ladder: Ladder,
     /// The gateway's sessions, for the operator; none where no gateway runs.
     pub sessions: Option<admin::Sessions>,
     /// Where clients find the gateway: `ws://host:port`, without a slash at the end.
@@ -89,6 +92,7 @@ pub(crate) struct Api {
     owner: Client,
     replica: Arc<Replica>,
     search: Search,
+    ladder: Ladder,
     sessions: Option<admin::Sessions>,
     gateway_url: String,
     identify_max: u32,
@@ -108,6 +112,7 @@ pub fn router(parts: Parts, host: &Host) -> Router {
         owner: parts.owner,
         replica: parts.replica,
         search: parts.search,
+        ladder: parts.ladder,
         sessions: parts.sessions,
         gateway_url: parts.gateway_url,
         identify_max: parts.identify_max,

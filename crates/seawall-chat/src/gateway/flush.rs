@@ -20,8 +20,11 @@ const ROUND_BYTES: usize = 32 * 1024;
 const LOOK_MAX: usize = 1024;
 
 impl Hub {
-    /// Sends what is due, to all who are marked.
+    /// Sends what is due, to all who are marked. While nothing is dispatched they stay marked.
     pub(super) async fn flush(&self) {
+        if self.is_silent() {
+            return;
+        }
         let mut scratch = Vec::with_capacity(2 * ROUND_BYTES);
         loop {
             let due = std::mem::take(&mut *self.dirty.lock().unwrap_or_else(PoisonError::into_inner));
@@ -40,7 +43,22 @@ impl Hub {
 
     /// Sends what is due to one session.
     pub(super) fn flush_alone(&self, session: &Arc<Session>) {
+        if self.is_silent() {
+            return;
+        }
         self.flush_one(session, None, &mut Vec::new());
+    }
+
+    /// Something else is given up than before. Whoever was passed over is sent what it has missed, when that may be.
+    pub(super) fn changed(&self) {
+        if !self.is_silent() {
+            let all: Vec<_> = self.order().sessions.values().cloned().collect();
+            self.push_dirty(all.into_iter().filter(|session| session.lock().is_dirty));
+        }
+    }
+
+    fn is_silent(&self) -> bool {
+        self.inbox.ladder().effects().silent
     }
 
     /// What most of them have to hear: one look into the ring for all.

@@ -21,6 +21,7 @@ use super::adopt::Strangers;
 use super::conn::{INVALID, RECONNECT};
 use super::entry::{Entry, Mark, SessionId, To, What};
 use super::frame::Slot;
+use super::inbox::{Calm, Inbox};
 use super::journal::{self, Writer};
 use super::payload::Close;
 use super::presence::Presences;
@@ -65,6 +66,7 @@ pub struct Hub {
     pub(super) metrics: Metrics,
     pub(super) ring: Ring,
     pub(super) presences: Presences,
+    pub(super) inbox: Inbox,
     /// Journals of other gateways, read once for all of their sessions.
     pub(super) strangers: Strangers,
     /// Up to here, whoever hears of an entry knows.
@@ -114,6 +116,8 @@ pub struct Parts {
     pub reached: Box<[Position]>,
     /// What is counted.
     pub metrics: Metrics,
+    /// What is left out under load.
+    pub calm: Calm,
 }
 
 impl Hub {
@@ -122,7 +126,7 @@ impl Hub {
     /// # Errors
     /// The journal cannot be written; the fault says where.
     pub fn new(parts: Parts, host: &Host) -> Result<Arc<Hub>, Fault> {
-        let Parts { config, url, data, storage, owner, reached, metrics } = parts;
+        let Parts { config, url, data, storage, owner, reached, metrics, calm } = parts;
         let journals = data.join(crate::NAME);
         let gateway = format!("{:08x}", u32::from_be_bytes(random()?));
         let boot = journal::boot_id().map_err(|e| Fault::because("cannot tell this boot from others", e))?;
@@ -138,6 +142,7 @@ impl Hub {
         let journal = Writer::create(options, host.clock.now(), &reached)
             .map_err(|e| Fault::because("the gateway cannot keep its journal", e))?;
         Ok(Arc::new(Hub {
+            inbox: Inbox::new(calm, metrics.clone()),
             ring: Ring::new(0, config.ring_entries, config.ring_bytes),
             config,
             gateway,

@@ -22,6 +22,7 @@ pub mod fold;
 pub mod frame;
 pub mod hub;
 mod identify;
+mod inbox;
 pub mod journal;
 mod link;
 mod members;
@@ -46,6 +47,7 @@ use seawall_store::Position;
 
 pub use conn::Params;
 pub use hub::{Hub, Parts};
+pub use inbox::Calm;
 pub use replica::{Replica, Shared};
 
 /// Starts what keeps the gateway going: the sequencer, reports of presences, and who looks after sessions.

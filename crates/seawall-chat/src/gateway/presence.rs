@@ -62,6 +62,12 @@ impl Presences {
         }
     }
 
+    /// What a user shows now.
+    pub(super) fn now(&self, user: Id) -> Presence {
+        let offline = || Presence { user, status: "offline".to_owned(), activities: Vec::new() };
+        self.shown().get(&user).cloned().unwrap_or_else(offline)
+    }
+
     /// Presences as clients see them, of those who are not offline.
     pub(super) fn of(&self, users: impl Iterator<Item = Id>) -> Vec<Value> {
         let shown = self.shown();
@@ -110,7 +116,12 @@ impl Hub {
 
     /// Somebody has joined a guild: its members have not heard yet how they are.
     pub(super) fn introduce(&self, guild: Id, user: Id, whats: &mut Vec<What>) {
-        whats.extend(self.presences.shown().get(&user).map(|presence| told_in(guild, presence)));
+        let presence = self.presences.shown().get(&user).cloned();
+        if let Some(presence) = presence
+            && self.inbox.presence(user, self.clock.now())
+        {
+            whats.push(told_in(guild, &presence));
+        }
     }
 
     /// Reports presences until the system stops.

@@ -31,7 +31,9 @@ const LOADS_MAX: u32 = 25;
 impl Hub {
     /// Follows the news until the system stops.
     pub(super) async fn sequence(self: Arc<Self>, mut news: Subscription) {
+        let mut effects = self.inbox.ladder().follow();
         loop {
+            let due = self.inbox.due().map(|at| at.since(self.clock.now()));
             tokio::select! {
                 first = news.next() => {
                     let mut batch = vec![first];
@@ -43,6 +45,8 @@ impl Hub {
                     self.take(batch).await;
                 }
                 () = self.wake.notified() => {}
+                () = after(due) => self.release().await,
+                _ = effects.changed() => self.changed(),
             }
             self.flush().await;
         }
@@ -53,16 +57,39 @@ impl Hub {
         for news in &batch {
             self.prepare(news).await;
         }
-        let (mut whats, left) = self.translate(batch);
-        while let Err(refused) = self.put(whats, &left) {
-            whats = refused.whats;
-            // The journal has said why. Nothing is dispatched meanwhile: nobody could resume it.
-            if !self.tasks.sleep(AGAIN).await {
-                return;
-            }
+        let (whats, left) = self.translate(batch);
+        if !self.put_at_last(whats, &left).await {
+            return;
         }
         let reached = self.order().reached.clone();
         self.replica.reached(&reached);
+    }
+
+    /// Puts in order what has waited for long enough.
+    async fn release(&self) {
+        let (typing, users) = self.inbox.take(self.clock.now());
+        let whats = {
+            let order = self.order();
+            let heard = typing.into_iter().filter(|event| is_heard(&order, event));
+            let mut whats: Vec<What> = heard.map(|event| dispatch(event, None)).collect();
+            for user in users {
+                self.expand(&order, &self.presences.now(user), &mut whats);
+            }
+            whats
+        };
+        self.put_at_last(whats, &[]).await;
+    }
+
+    /// Puts entries in order, however long the journal refuses them. False when the system stops before.
+    async fn put_at_last(&self, mut whats: Vec<What>, left: &[(Id, Id)]) -> bool {
+        while let Err(refused) = self.put(whats, left) {
+            whats = refused.whats;
+            // The journal has said why. Nothing is dispatched meanwhile: nobody could resume it.
+            if !self.tasks.sleep(AGAIN).await {
+                return false;
+            }
+        }
+        true
     }
 
     fn put(&self, whats: Vec<What>, left: &[(Id, Id)]) -> Result<(), Refused> {
@@ -95,6 +122,7 @@ impl Hub {
 
     /// The entries of a batch, and which users have left which guilds.
     fn translate(&self, batch: Vec<News>) -> (Vec<What>, Vec<(Id, Id)>) {
+        let now = self.clock.now();
         let mut order = self.order();
         let (mut whats, mut left) = (Vec::new(), Vec::new());
         let mut has_moved = false;
@@ -111,19 +139,24 @@ impl Hub {
             }
             match news {
                 News::Durable { shard, at, event } => {
+                    self.inbox.said(&event);
                     left.extend(self.durable(&mut order, (shard, at), event, &mut whats));
                 }
                 News::Moved { moved: session, .. } => moved.push(session),
                 News::Passed { .. } => {}
                 News::Missed { shard, now } => missed.push((shard, now)),
                 News::Ephemeral(event) => {
-                    if is_heard(&order, &event) {
+                    if is_heard(&order, &event)
+                        && let Some(event) = self.inbox.ephemeral(event, now)
+                    {
                         whats.push(dispatch(event, None));
                     }
                 }
                 News::Presence(presence) => {
                     self.presences.told(&presence);
-                    self.expand(&order, &presence, &mut whats);
+                    if self.inbox.presence(presence.user, now) {
+                        self.expand(&order, &presence, &mut whats);
+                    }
                 }
                 News::Owner { epoch } => {
                     tracing::info!(epoch, "following an owner");
@@ -224,6 +257,14 @@ impl Hub {
             }
         }
         whats.push(What::View { user, guild, hidden: Some(hidden) });
+    }
+}
+
+/// Returns after this time; without one, never.
+async fn after(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
     }
 }
 

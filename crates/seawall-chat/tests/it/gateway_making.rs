@@ -18,6 +18,8 @@ use seawall_net::tasks::Tasks;
 use seawall_net::telemetry::Scope;
 use seawall_policy::Clock;
 use seawall_policy::rate::{Per, Policy, Rate};
+use seawall_policy::shed::Step;
+use seawall_policy::{ladder, shed};
 use seawall_store::{Files, Options};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -61,6 +63,9 @@ pub(crate) fn config() -> Config {
             reads: any(default.reads),
             strangers: any(default.strangers),
         },
+        // How busy the machine is under the tests should change nothing.
+        shed: shed::Policy { steps: vec![Step::default()], ..shed::Policy::s0_chat() },
+        ladder: ladder::Policy::s0_chat_verbatim(),
         ..Config::default()
     }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 #![expect(clippy::disallowed_methods, reason = "tests wait on the real clock")]
 
+mod degrade;
 mod gateway_closes;
 mod gateway_hears;
 mod gateway_lives;

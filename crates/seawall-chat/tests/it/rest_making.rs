@@ -14,6 +14,7 @@ use seawall_net::host::{Host, Life, Plants};
 use seawall_net::listeners::{Exposure, Listeners};
 use seawall_net::tasks::Tasks;
 use seawall_net::telemetry::Scope;
+use seawall_policy::ladder;
 use seawall_policy::rate::{Per, Policy, Rate};
 use seawall_store::{Files, Options};
 use serde_json::{Value, json};
@@ -85,7 +86,8 @@ pub(crate) async fn chat_with(rates: Rates) -> Chat {
     let data = tempfile::tempdir().unwrap();
     let host = host();
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    let config = Config { listen, shards: 2, rates, ..Config::default() };
+    let config =
+        Config { listen, shards: 2, rates, ladder: ladder::Policy::s0_chat_verbatim(), ..Config::default() };
     let nobody = discovery::Config {
         registry: vec![SocketAddr::from(([127, 0, 0, 1], 9))],
         ..discovery::Config::default()

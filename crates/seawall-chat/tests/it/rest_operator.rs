@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use seawall_chat::api::admin::{How, Question, Session, Sessions};
 use seawall_chat::api::{self, Parts};
+use seawall_chat::degrade::Ladder;
 use seawall_chat::gateway::Replica;
 use seawall_chat::owner;
 use seawall_chat::search::Search;
@@ -54,6 +55,7 @@ async fn without_gateway() -> (Chat, mpsc::Receiver<Question>) {
         storage,
         owner,
         search,
+        ladder: Ladder::new(Default::default(), host.clock.now(), &host.metrics),
         sessions: Some(sessions),
         gateway_url: String::new(),
         identify_max: 1,

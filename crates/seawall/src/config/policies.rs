@@ -12,7 +12,7 @@ use toml::{Table, Value};
 use crate::exit::Failure;
 
 /// Where systems keep policies, and of which kind.
-pub(crate) const USES: [(&str, &str); 10] = [
+pub(crate) const USES: [(&str, &str); 11] = [
     ("balancer.breaker", "breaker"),
     ("balancer.retry", "retry"),
     ("balancer.retry_connect", "retry"),
@@ -23,6 +23,7 @@ pub(crate) const USES: [(&str, &str); 10] = [
     ("links.shed", "shed"),
     ("links.create_rate", "rate"),
     ("chat.shed", "shed"),
+    ("chat.ladder", "ladder"),
 ];
 
 /// The same in each table of a list.
@@ -113,13 +114,11 @@ mod tests {
         let default = Table::try_from(Config::default()).unwrap();
         for (key, kind) in USES {
             let policy = key.split('.').try_fold(&default, |at, part| at.get(part)?.as_table()).unwrap();
-            let text = toml::to_string(&Table::from_iter([(
-                "policy".to_owned(),
-                Value::Table(Table::from_iter([(
-                    kind.to_owned(),
-                    Value::Table(Table::from_iter([("used".to_owned(), Value::Table(policy.clone()))])),
-                )])),
-            )]));
+            let table = |name: &str, inner: Table| Table::from_iter([(name.to_owned(), Value::Table(inner))]);
+            let of_kind = table(kind, table("used", policy.clone()));
+            // Ladders stand by themselves in a file, everything else below [policy].
+            let whole = if kind == "ladder" { of_kind } else { table("policy", of_kind) };
+            let text = toml::to_string(&whole);
             assert!(file::parse(&text.unwrap(), key).unwrap().set.entry(kind, "used").is_some(), "{key}");
         }
     }

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::fleet::{Site, Up, binary};
+use crate::fleet::{CHAT_UNSHED, Site, Up, binary};
 
 /// A running `seawall up chat`.
 pub(crate) struct Chat {
@@ -17,7 +17,7 @@ pub(crate) struct Chat {
 impl Chat {
     pub(crate) fn start(folder: &Path) -> Chat {
         let site = Site::new(folder);
-        let mut up = site.up(&["chat"]);
+        let mut up = site.up(&CHAT_UNSHED);
         up.ready(&[site.chat]);
         Chat { addr: site.chat, _up: up }
     }

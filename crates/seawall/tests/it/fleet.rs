@@ -16,6 +16,10 @@ pub(crate) fn binary() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_seawall"))
 }
 
+/// Chat that leaves nothing out, however busy the machine is that runs the tests.
+pub(crate) const CHAT_UNSHED: [&str; 5] =
+    ["chat", "--set", "chat.shed.steps=[{}]", "--set", "chat.ladder=s0-chat-verbatim"];
+
 /// Runs a command of the binary to its end.
 pub(crate) fn seawall(args: &[&str]) -> Output {
     Command::new(binary()).args(args).output().unwrap()
