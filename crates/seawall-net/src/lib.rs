@@ -4,6 +4,7 @@
 //! [`host`] is what a system is given to run with.
 
 pub mod admission;
+pub mod body;
 pub mod client;
 pub mod clock;
 pub mod exchange;

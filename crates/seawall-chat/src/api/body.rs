@@ -1,19 +1,12 @@
 //! Reading a request body: bounded, complete, JSON or a form that carries JSON, or the error that says which not.
 
-use std::future::poll_fn;
-use std::pin::Pin;
-
-use axum::body::{Body, HttpBody};
-use bytes::BytesMut;
+use axum::body::Body;
 use http::HeaderMap;
-use http::header::{CONTENT_TYPE, EXPECT};
+use http::header::CONTENT_TYPE;
+use seawall_net::body::{BodyError, whole};
 use serde_json::{Map, Value};
 
 use crate::refusal::Refusal;
-
-/// What is read and thrown away of a body that is too large. A connection closed over unread bytes is reset, and
-/// the reset can overtake the answer; beyond this much, that is the client's loss.
-const DISCARDED_MAX: usize = 4 << 20;
 
 /// Lists and objects within each other. What is accepted is wrapped a few times more on its way (a command, an
 /// event, a dispatch), and serde_json stops at 128.
@@ -24,7 +17,10 @@ const PARTS_MAX: usize = 32;
 
 /// The body as JSON; an empty one is an empty object.
 pub(super) async fn read(headers: &HeaderMap, body: Body, max: usize) -> Result<Value, Refusal> {
-    let bytes = whole(headers, body, max).await?;
+    let bytes = whole(headers, body, max).await.map_err(|error| match error {
+        BodyError::TooLarge => Refusal::TooLarge,
+        BodyError::Broken => Refusal::BadJson,
+    })?;
     let kind = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match essence.as_str() {
@@ -37,33 +33,6 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, max: usize) -> Result<
             "Expected \"Content-Type\" header to be one of {'application/json'}.",
         )),
     }
-}
-
-/// All of the body, if it is at most `max` bytes.
-async fn whole(headers: &HeaderMap, mut body: Body, max: usize) -> Result<BytesMut, Refusal> {
-    // Who asks first sends nothing when told no.
-    if headers.contains_key(EXPECT) && body.size_hint().lower() > max as u64 {
-        return Err(Refusal::TooLarge);
-    }
-    let mut bytes = BytesMut::new();
-    let mut discarded = 0;
-    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        let frame = frame.map_err(|e| {
-            tracing::debug!(error = %e, "a request body broke off");
-            Refusal::BadJson
-        })?;
-        let Ok(data) = frame.into_data() else { continue };
-        if discarded == 0 && bytes.len() + data.len() <= max {
-            bytes.extend_from_slice(&data);
-        } else {
-            discarded += bytes.len() + data.len();
-            bytes = BytesMut::new();
-        }
-        if discarded > DISCARDED_MAX {
-            break;
-        }
-    }
-    if discarded > 0 { Err(Refusal::TooLarge) } else { Ok(bytes) }
 }
 
 /// JSON that is not too deep. NaN, numbers beyond a float, raw control characters and half surrogates are no JSON.

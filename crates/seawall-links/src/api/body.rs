@@ -1,46 +1,23 @@
 //! Reading a request body: bounded, complete, and JSON, or an error that says which of these it is not.
 
-use std::future::poll_fn;
-use std::pin::Pin;
-
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use bytes::BytesMut;
-use http::header::EXPECT;
 use http::{HeaderMap, StatusCode};
+use seawall_net::body::{BodyError, whole};
 use seawall_net::problem::Problem;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::problems::bad_request;
 
-/// What is read and thrown away of a body that is too large. A connection closed over unread bytes is reset, and
-/// the reset can overtake the answer; beyond this much, that is the client's loss.
-const DISCARDED_MAX: usize = 4 << 20;
-
 /// All of the body, if it is at most `max` bytes.
-pub(super) async fn read(headers: &HeaderMap, mut body: Body, max: usize) -> Result<BytesMut, Problem> {
-    // Who asks first sends nothing when told no.
-    if headers.contains_key(EXPECT) && body.size_hint().lower() > max as u64 {
-        return Err(too_large(max));
-    }
-    let mut bytes = BytesMut::new();
-    let mut discarded = 0;
-    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        let frame = frame.map_err(|e| {
-            tracing::debug!(error = %e, "a request body broke off");
-            bad_request("incomplete_body", "the body broke off before its end")
-        })?;
-        let Ok(data) = frame.into_data() else { continue };
-        if discarded == 0 && bytes.len() + data.len() <= max {
-            bytes.extend_from_slice(&data);
-        } else {
-            discarded += bytes.len() + data.len();
-            bytes = BytesMut::new();
+pub(super) async fn read(headers: &HeaderMap, body: Body, max: usize) -> Result<BytesMut, Problem> {
+    whole(headers, body, max).await.map_err(|error| match error {
+        BodyError::TooLarge => {
+            let message = format!("the body has more than {max} bytes");
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
         }
-        if discarded > DISCARDED_MAX {
-            break;
-        }
-    }
-    if discarded > 0 { Err(too_large(max)) } else { Ok(bytes) }
+        BodyError::Broken => bad_request("incomplete_body", error.to_string()),
+    })
 }
 
 /// The body as what is expected here.
@@ -53,11 +30,6 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         // It may break off after a field that is wrong; what is no JSON at all is said first.
         Err(e) => not_json(e),
     })
-}
-
-fn too_large(max: usize) -> Problem {
-    let message = format!("the body has more than {max} bytes");
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
 }
 
 #[cfg(test)]

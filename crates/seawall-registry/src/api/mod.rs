@@ -4,18 +4,17 @@
 //! [`encode`] writes Consul's JSON. This file is the thread through the three, with the headers every answer
 //! bears.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use bytes::{Bytes, BytesMut};
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE};
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use http_body::Body as _;
 use seawall_net::admission::Admitted;
+use seawall_net::body::{BodyError, whole};
 
 pub mod answers;
 pub mod bodies;
@@ -45,8 +44,6 @@ const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 /// How long a client may take to send its body.
 const BODY_PATIENCE: Duration = Duration::from_secs(10);
-/// Bytes of a body that is too large that are still read, so that the client gets to hear why it is refused.
-const DISCARD_MAX: usize = 8 << 20;
 
 /// What every request needs.
 pub struct Api {
@@ -293,31 +290,12 @@ fn refuse(refusal: &Refusal) -> Response<Body> {
     response
 }
 
-/// Takes a body of at most `max` bytes. Of one that is longer, a bounded rest is read and thrown away: a
-/// connection closed in the middle of sending shows most clients a reset instead of the answer.
+/// All of the body, if it is at most `max` bytes and comes in time.
 async fn receive(body: Body, headers: &HeaderMap, max: usize) -> Result<Vec<u8>, Refusal> {
-    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    let hopeless = announced.is_some_and(|length| length > DISCARD_MAX as u64);
-    if hopeless {
-        return Err(too_large(max));
-    }
-    match tokio::time::timeout(BODY_PATIENCE, collect(body, max)).await {
-        Ok(collected) => collected,
+    match tokio::time::timeout(BODY_PATIENCE, whole(headers, body, max)).await {
+        Ok(Ok(bytes)) => Ok(bytes.into()),
+        Ok(Err(BodyError::TooLarge)) => Err(too_large(max)),
+        Ok(Err(BodyError::Broken)) => Err(Refusal::bad("The request body broke off")),
         Err(_) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "The request body did not arrive in time")),
     }
-}
-
-async fn collect(mut body: Body, max: usize) -> Result<Vec<u8>, Refusal> {
-    let (mut taken, mut total) = (BytesMut::new(), 0);
-    while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        let frame = frame.map_err(|_| Refusal::bad("The request body broke off"))?;
-        let Ok(data) = frame.into_data() else { continue };
-        total += data.len();
-        if total <= max {
-            taken.extend_from_slice(&data);
-        } else if total > DISCARD_MAX {
-            break;
-        }
-    }
-    if total > max { Err(too_large(max)) } else { Ok(taken.to_vec()) }
 }
