@@ -21,6 +21,8 @@ type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 /// For anything that must come.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How often one call waits for the rate limit, as any well-behaved client does.
+const WAITS_MAX: u32 = 5;
 
 /// What the library told us, in order.
 #[derive(Default)]
@@ -97,20 +99,28 @@ struct Rest {
 
 impl Rest {
     async fn call(&self, method: &str, path: &str, token: Option<&str>, body: Value) -> Result<Value, Failed> {
-        let mut request = self.http.request(method.parse()?, format!("http://{}{path}", self.host));
-        if let Some(token) = token {
-            request = request.header("authorization", format!("Bot {token}"));
+        let mut waits = 0;
+        loop {
+            let mut request = self.http.request(method.parse()?, format!("http://{}{path}", self.host));
+            if let Some(token) = token {
+                request = request.header("authorization", format!("Bot {token}"));
+            }
+            if !body.is_null() {
+                request = request.json(&body);
+            }
+            let answer = request.send().await?;
+            let status = answer.status();
+            let text = answer.text().await?;
+            let said = if text.is_empty() { Value::Null } else { serde_json::from_str(&text)? };
+            match said["retry_after"].as_f64() {
+                Some(seconds) if status == 429 && waits < WAITS_MAX => {
+                    waits += 1;
+                    tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+                }
+                _ if status.is_success() => return Ok(said),
+                _ => return Err(format!("{method} {path}: {status} {text}").into()),
+            }
         }
-        if !body.is_null() {
-            request = request.json(&body);
-        }
-        let answer = request.send().await?;
-        let status = answer.status();
-        let text = answer.text().await?;
-        if !status.is_success() {
-            return Err(format!("{method} {path}: {status} {text}").into());
-        }
-        Ok(if text.is_empty() { Value::Null } else { serde_json::from_str(&text)? })
     }
 
     async fn user(&self, name: &str) -> Result<(String, String), Failed> {
