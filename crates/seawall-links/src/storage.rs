@@ -411,8 +411,7 @@ impl Storage {
 type Committed = (Position, Vec<Rows>, bool);
 
 fn batch(hk: i64, key: Option<Idem>, op: Op, news: Option<&Name>) -> Batch {
-    let event =
-        |name: &Name| Event { topic: CHANGED.to_owned(), key: name.as_str().into(), body: Vec::new() };
+    let event = |name: &Name| Event::new(CHANGED, name.as_str().as_bytes(), Vec::new());
     Batch { hk, key, owned: None, ops: vec![op], tell: news.map(event).into_iter().collect() }
 }
 

@@ -55,7 +55,7 @@ pub(crate) fn after(
     let mut events = Vec::new();
     let mut room = limits::ROWS_BYTES_MAX;
     while let Some(row) = rows.next()? {
-        let event = Event { topic: row.get(1)?, key: row.get(2)?, body: row.get(3)? };
+        let event = Event { topic: row.get(1)?, key: row.get(2)?, body: row.get(3)?, numbers: None };
         // One event is far smaller than the room, so there is always at least one.
         let Some(left) = room.checked_sub(event.size()) else { break };
         room = left;

@@ -141,6 +141,11 @@ impl Shard {
             let name = &self.core().name;
             return Some(Why::Invalid(format!("hash key {stray} belongs to another shard than {name}")));
         }
+        if batch.tell.iter().any(|event| event.numbers.is_some_and(|op| op >= batch.ops.len())) {
+            return Some(Why::Invalid(
+                "an event tells the numbers of a statement that is not there".to_owned(),
+            ));
+        }
         batch.is_too_large().then_some(Why::TooLarge)
     }
 

@@ -69,6 +69,10 @@ pub struct Event {
     pub key: Vec<u8>,
     /// The news itself, as topic and reader agreed.
     pub body: Vec<u8>,
+    /// A statement of the batch whose first returned row is told as well: its integers follow the body, 8 bytes
+    /// each, little-endian. It is how a count or a version that only the database knows gets into the news in the
+    /// order of commits. Nothing follows where the statement returned no row.
+    pub numbers: Option<usize>,
 }
 
 /// Statements that happen together or not at all, on one shard.
@@ -105,6 +109,12 @@ impl Batch {
 }
 
 impl Event {
+    /// News without numbers from the database.
+    #[must_use]
+    pub fn new(topic: &str, key: &[u8], body: Vec<u8>) -> Event {
+        Event { topic: topic.to_owned(), key: key.to_vec(), body, numbers: None }
+    }
+
     /// Bytes of topic, key and body.
     #[must_use]
     pub fn size(&self) -> usize {

@@ -44,12 +44,12 @@ pub enum Told {
 #[must_use]
 pub fn event(event: &Event, key: Id) -> seawall_store::Event {
     let body = serde_json::to_vec(event).expect("an event serialises");
-    seawall_store::Event { topic: TOPIC.to_owned(), key: key.0.to_be_bytes().to_vec(), body }
+    seawall_store::Event::new(TOPIC, &key.0.to_be_bytes(), body)
 }
 
 pub(super) fn moved(moved: &Moved) -> seawall_store::Event {
     let body = serde_json::to_vec(moved).expect("three plain fields serialise");
-    seawall_store::Event { topic: SESSION.to_owned(), key: moved.session.as_bytes().to_vec(), body }
+    seawall_store::Event::new(SESSION, moved.session.as_bytes(), body)
 }
 
 /// What the store kept; `None` for something another build told of.

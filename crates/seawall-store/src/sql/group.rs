@@ -5,12 +5,14 @@
 //! owner's epoch; then the statements; then what to tell. Nothing here is answered: that is the
 //! writer's, after COMMIT.
 
+use std::borrow::Cow;
+
 use rusqlite::{Connection, OptionalExtension, params};
 use seawall_policy::Wall;
 
 use super::{codec, fence, sqlite};
-use crate::types::{Batch, Expect, Idem, Position, Why, Written};
-use crate::value::Rows;
+use crate::types::{Batch, Event, Expect, Idem, Position, Why, Written};
+use crate::value::{Rows, Value};
 
 /// Why the whole transaction cannot go on.
 #[derive(Debug)]
@@ -95,21 +97,42 @@ fn attempt(
         }
         answer.push(rows);
     }
-    tell(connection, batch, before, wall)?;
+    tell(connection, batch, &answer, before, wall)?;
     if let Some(idem) = &batch.key {
         remember(connection, idem, at, &answer, wall)?;
     }
     Ok(answer)
 }
 
-fn tell(connection: &Connection, batch: &Batch, before: Position, wall: Wall) -> rusqlite::Result<()> {
+fn tell(
+    connection: &Connection,
+    batch: &Batch,
+    answer: &[Rows],
+    before: Position,
+    wall: Wall,
+) -> rusqlite::Result<()> {
     let mut insert = connection.prepare_cached(
         "INSERT INTO sw_log (seq, hk, at, topic, key, body) VALUES ($1, $2, $3, $4, $5, $6)",
     )?;
     for (seq, event) in (before.0 + 1..).zip(&batch.tell) {
-        insert.execute(params![seq as i64, batch.hk, wall.0, event.topic, event.key, event.body])?;
+        let body = numbered(event, answer);
+        insert.execute(params![seq as i64, batch.hk, wall.0, event.topic, event.key, body])?;
     }
     Ok(())
+}
+
+/// The body of an event with the numbers it asked for.
+fn numbered<'a>(event: &'a Event, answer: &[Rows]) -> Cow<'a, [u8]> {
+    let Some(row) = event.numbers.and_then(|op| answer.get(op)?.first()) else {
+        return Cow::Borrowed(&event.body);
+    };
+    let mut body = event.body.clone();
+    for value in row.values() {
+        if let Value::Int(number) = value {
+            body.extend_from_slice(&number.to_le_bytes());
+        }
+    }
+    Cow::Owned(body)
 }
 
 /// The answer of an earlier try, if there was one.

@@ -89,7 +89,7 @@ mod link {
 
     fn add(code: &str, url: &str) -> Batch {
         let hk = hk_of(code);
-        let tell = Event { topic: "link".to_owned(), key: code.into(), body: url.into() };
+        let tell = Event::new("link", code.as_bytes(), url.into());
         let ops = vec![once(&ADD, vec![hk.into(), code.into(), url.into()])];
         Batch { tell: vec![tell], key: Some(key(hk, &format!("{code} {url}"))), ..batch(hk, ops) }
     }
@@ -145,7 +145,7 @@ mod chat {
     fn send(epoch: Epoch, channel: &str, seq: i64, body: &str) -> Batch {
         let hk = hk_of("guild");
         let args = vec![hk.into(), channel.into(), seq.into(), "ann".into(), body.into()];
-        let tell = Event { topic: "message".to_owned(), key: channel.into(), body: body.into() };
+        let tell = Event::new("message", channel.as_bytes(), body.into());
         Batch {
             owned: Some(Owned { scope: "guild".to_owned(), epoch }),
             key: Some(key(hk, &format!("nonce of {body}"))),
@@ -191,7 +191,7 @@ mod graph {
     const COUNT: Sql = Sql {
         name: "count an association",
         text: "INSERT INTO assoc_count (hk, id1, kind, n) VALUES ($1, $2, $3, 1)
-               ON CONFLICT (hk, id1, kind) DO UPDATE SET n = assoc_count.n + 1",
+               ON CONFLICT (hk, id1, kind) DO UPDATE SET n = assoc_count.n + 1 RETURNING n",
     };
     const COUNTED: Sql = Sql {
         name: "associations",
@@ -234,6 +234,33 @@ mod graph {
             ask(&LISTED, 99, "followed_by").await.iter().map(|r| r.int(0).unwrap()).collect();
         assert_eq!(newest_first, (1..=20).rev().collect::<Vec<_>>());
     }
+
+    /// Of twenty who follow at once, each is told as the n-th: only the database knows which.
+    #[tokio::test]
+    async fn the_news_carry_the_count_that_the_commit_came_to() {
+        let w = World::new(1);
+        let hk = hk_of("graph shard 12");
+        let telling = |a: i64| {
+            let tell = Event { numbers: Some(3), ..Event::new("edge", &a.to_le_bytes(), b"+".to_vec()) };
+            Batch { tell: vec![tell], ..follow(hk, a, 99, a) }
+        };
+        let done = all((1..=20).map(|a| w.write(telling(a)))).await;
+        let answered = done.iter().map(|written| match written {
+            Written::Committed { rows, .. } => rows[3][0].int(0).unwrap(),
+            other => panic!("{other:?}"),
+        });
+        let answered: Vec<i64> = answered.collect();
+        let told = w.set.of(hk).changes(Position(0), 100).await.unwrap();
+        assert_eq!(told.len(), 20);
+        for ((_, event), n) in told.iter().zip(1_i64..) {
+            let a = i64::from_le_bytes(event.key[..].try_into().unwrap());
+            assert_eq!(event.body, [b"+", &n.to_le_bytes()[..]].concat());
+            assert_eq!(answered[a as usize - 1], n, "what the writer heard is what the followers hear");
+        }
+        let stray = Event { numbers: Some(4), ..Event::new("edge", b"", Vec::new()) };
+        let refused = w.write(Batch { tell: vec![stray], ..follow(hk, 50, 99, 1) }).await;
+        assert!(matches!(refused, Written::Rejected(Why::Invalid(_))), "{refused:?}");
+    }
 }
 
 mod feed {
@@ -246,7 +273,7 @@ mod feed {
 
     fn post(id: i64) -> Batch {
         let hk = hk_of("author");
-        let tell = Event { topic: "post".to_owned(), key: b"author".into(), body: id.to_le_bytes().into() };
+        let tell = Event::new("post", b"author", id.to_le_bytes().into());
         Batch { tell: vec![tell], ..batch(hk, vec![]) }
     }
 

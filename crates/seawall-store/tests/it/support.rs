@@ -148,7 +148,7 @@ pub(crate) fn count() -> Op {
 }
 
 pub(crate) fn telling(mut batch: Batch, topics: &[&str]) -> Batch {
-    let event = |topic: &&str| Event { topic: (*topic).to_owned(), key: b"k".to_vec(), body: b"b".to_vec() };
+    let event = |topic: &&str| Event::new(topic, b"k", b"b".to_vec());
     batch.tell = topics.iter().map(event).collect();
     batch
 }
