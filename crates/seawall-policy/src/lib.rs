@@ -44,6 +44,7 @@ pub mod retry;
 pub mod rng;
 pub mod shed;
 pub mod signal;
+pub mod size;
 mod sync;
 pub mod time;
 

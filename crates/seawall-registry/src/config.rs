@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use seawall_policy::size;
 use serde::{Deserialize, Serialize};
 
 use crate::api::bodies::NAME_MAX;
@@ -88,31 +89,6 @@ impl Config {
     }
 }
 
-/// Sizes as people write them: `"512KiB"`.
-mod size {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    /// Largest first.
-    const UNITS: [(&str, u32); 4] = [("GiB", 30), ("MiB", 20), ("KiB", 10), ("B", 0)];
-
-    pub(super) fn serialize<S: Serializer>(size: &u64, to: S) -> Result<S::Ok, S::Error> {
-        let whole = |(_, shift): &&(&str, u32)| *size > 0 && size.is_multiple_of(1u64 << shift);
-        let (unit, shift) = UNITS.iter().find(whole).unwrap_or(&("B", 0));
-        to.serialize_str(&format!("{}{unit}", size >> shift))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
-        let text = String::deserialize(from)?;
-        let read = UNITS.iter().find_map(|(unit, shift)| {
-            let number: u64 = text.strip_suffix(unit)?.trim().parse().ok()?;
-            number.checked_mul(1 << shift)
-        });
-        let advice =
-            || serde::de::Error::custom(format!("{text:?} is not a size; write \"512KiB\" or \"64MiB\""));
-        read.ok_or_else(advice)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,21 +114,5 @@ mod tests {
         let problems = bad.check();
         assert_eq!(problems.len(), 8, "{problems:#?}");
         assert!(problems.iter().all(|p| p.starts_with("registry.") && p.contains("use ")), "{problems:#?}");
-    }
-
-    #[test]
-    fn sizes_read_back_as_written() {
-        for (text, bytes) in
-            [("512KiB", 512 << 10), ("256MiB", 256 << 20), ("3GiB", 3 << 30), ("1000B", 1000)]
-        {
-            let json = serde_json::json!({ "kv_value_max": text });
-            let config: Config = serde_json::from_value(json).unwrap();
-            assert_eq!(config.kv_value_max, bytes);
-            assert_eq!(serde_json::to_value(&config).unwrap()["kv_value_max"], text);
-        }
-        for text in ["512", "1.5MiB", "-1B", "MiB", "99999999999GiB", "1kb"] {
-            let json = serde_json::json!({ "kv_value_max": text });
-            assert!(serde_json::from_value::<Config>(json).is_err(), "{text}");
-        }
     }
 }
