@@ -82,7 +82,7 @@ pub enum News {
         /// Which session, and who has it.
         moved: Moved,
     },
-    /// Something this build does not know was committed; only its place matters.
+    /// Something that tells nothing, or nothing this build knows, was committed; only its place matters.
     Passed {
         /// Which shard.
         shard: u32,

@@ -78,8 +78,8 @@ impl<'a> Feed<'a> {
         loop {
             for (shard, changed) in changed.iter_mut().enumerate() {
                 if looks_at_all || changed.has_changed().unwrap_or(true) {
-                    changed.borrow_and_update();
-                    self.durables(shard).await?;
+                    let newest = *changed.borrow_and_update();
+                    self.durables(shard, newest).await?;
                 }
             }
             self.ephemerals()?;
@@ -103,12 +103,14 @@ impl<'a> Feed<'a> {
         }
     }
 
-    /// Everything of a shard up to now.
-    async fn durables(&mut self, shard: usize) -> Result<(), Gone> {
+    /// Everything of a shard up to now, and at least up to `newest`. Most of what is committed tells nothing, such as
+    /// the record of a session: that it was passed is told too, or whoever waits for that position waits in vain.
+    async fn durables(&mut self, shard: usize, newest: Position) -> Result<(), Gone> {
         let index = u32::try_from(shard).unwrap_or(u32::MAX);
         while !self.reign.is_lost() {
             match self.reign.storage.follow(index, self.from[shard], CHANGES_MAX).await {
                 Ok(told) => {
+                    let is_end = told.is_empty();
                     let is_all = told.len() < CHANGES_MAX;
                     for (at, told) in told {
                         let news = match told {
@@ -119,7 +121,13 @@ impl<'a> Feed<'a> {
                         self.tell(news).await?;
                         self.from[shard] = at;
                     }
-                    if is_all {
+                    let is_behind = self.from[shard] < newest;
+                    // Only where nothing was found: large events fill a read before there are many of them.
+                    if is_end && is_behind {
+                        self.tell(News::Passed { shard: index, at: newest }).await?;
+                        self.from[shard] = newest;
+                    }
+                    if is_end || is_all && !is_behind {
                         return Ok(());
                     }
                 }

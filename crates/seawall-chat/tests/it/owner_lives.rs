@@ -320,6 +320,36 @@ async fn who_listens_from_elsewhere_hears_everything_once_and_in_order_over_a_ch
     assert_eq!(hear_messages(&mut whole, 30).await, [sent, news].concat());
 }
 
+/// Logging in waits for news up to the newest commit, and the record of a session is one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_listens_passes_what_is_committed_and_tells_nothing() {
+    let data = tempdir().unwrap();
+    let p = Process::start(data.path()).await;
+    let q = Process::start(data.path()).await;
+    let ada = p.user("ada").await;
+    let (_, channel) = p.guild(ada, "engines").await;
+    let said = p.say(ada, channel, "before").await.unwrap();
+    let mut near = p.listen("near");
+    let mut far = q.listen("far");
+    for listener in [&mut near, &mut far] {
+        assert_eq!(hear_messages(listener, 1).await, [said]);
+    }
+    for n in 0..3 {
+        let record = crate::storage_sessions::record(&format!("{n:032x}"), "here", 0);
+        p.storage.session_put(&record).await.unwrap();
+        let newest = p.storage.position(0).await.unwrap();
+        for listener in [&mut near, &mut far] {
+            let reached =
+                async { while listener.next().await.reached().is_none_or(|(_, at)| at < newest) {} };
+            tokio::time::timeout(PATIENCE, reached).await.expect("the position is never told");
+        }
+    }
+    let said = p.say(ada, channel, "after").await.unwrap();
+    for listener in [&mut near, &mut far] {
+        assert_eq!(hear_messages(listener, 1).await, [said]);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn typing_and_presences_reach_every_process_and_are_kept_nowhere() {
     let data = tempdir().unwrap();
