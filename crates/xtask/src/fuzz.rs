@@ -32,7 +32,8 @@ const TARGETS: &[Target] = &[
     Target { name: "links-url", package: "seawall-links", filter: "fuzz" },
     Target { name: "http-head", package: "seawall-net", filter: "server::fuzz" },
     Target { name: "ws-frames", package: "seawall-net", filter: "frames::fuzz" },
-    Target { name: "chat-journal", package: "seawall-chat", filter: "fuzz" },
+    Target { name: "chat-journal", package: "seawall-chat", filter: "tests::fuzz_" },
+    Target { name: "chat-gateway", package: "seawall-chat", filter: "gateway_fuzz::" },
     Target { name: "registry-api", package: "seawall-registry", filter: "fuzz" },
     Target { name: "discovery-answer", package: "seawall-cluster", filter: "fuzz" },
 ];
@@ -259,6 +260,18 @@ mod tests {
         let output = "running 2 tests\n..\ntest result: ok. 2 passed; 0 failed; 0 ignored\n";
         assert_eq!(passed(output), Some(2));
         assert_eq!(passed("hello\n"), None);
+    }
+
+    #[test]
+    fn no_target_runs_what_another_of_its_package_runs() {
+        let others = |one: &Target| {
+            let is_other = |other: &&Target| other.name != one.name && other.package == one.package;
+            TARGETS.iter().filter(is_other).map(|other| other.filter).collect::<Vec<_>>()
+        };
+        for target in TARGETS {
+            let covered = others(target).into_iter().find(|other| target.filter.contains(other));
+            assert_eq!(covered, None, "{} is run by another target too", target.name);
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod degrade;
 mod gateway_closes;
+mod gateway_fuzz;
 mod gateway_hears;
 mod gateway_lives;
 mod gateway_making;
