@@ -8,6 +8,7 @@
 //! | `search=slow` | searches are told to come back, as while the index is built |
 //! | `search=off` | searches are refused |
 //! | `typing=delayed` | TYPING_START is dispatched a quarter of a second late |
+//! | `reactions=delayed` | nobody is woken for a reaction: it is heard with what comes next, or a second later |
 //! | `presence=off` | no PRESENCE_UPDATE; who changed meanwhile is told as it is afterwards |
 //! | `history=limited` | a page of history has at most [`HISTORY_MAX`] messages |
 //! | `real-time=off` | nothing is dispatched: it is put in order and kept, and follows afterwards |
@@ -45,6 +46,8 @@ pub struct Effects {
     pub search: Mode,
     /// Typing is told late.
     pub typing_delayed: bool,
+    /// Reactions wake nobody for a while.
+    pub reactions_delayed: bool,
     /// Presences are not told.
     pub presence_off: bool,
     /// Pages of history are short.
@@ -63,6 +66,7 @@ impl Effects {
                 _ => Mode::Normal,
             },
             typing_delayed: is("typing", "delayed"),
+            reactions_delayed: is("reactions", "delayed"),
             presence_off: is("presence", "off"),
             history_limited: is("history", "limited"),
             silent: is("real-time", "off"),

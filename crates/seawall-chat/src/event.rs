@@ -177,6 +177,13 @@ pub mod intents {
 }
 
 impl Kind {
+    /// Whether it is about reactions.
+    #[must_use]
+    pub fn is_reaction(self) -> bool {
+        use Kind::{ReactionAdd, ReactionRemove, ReactionRemoveAll, ReactionRemoveEmoji};
+        matches!(self, ReactionAdd | ReactionRemove | ReactionRemoveAll | ReactionRemoveEmoji)
+    }
+
     /// As it stands in `t`.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -23,7 +23,7 @@ fn run(ladder: &Ladder, seconds: std::ops::RangeInclusive<u64>, seen: Signals) {
 fn each_tier_gives_up_its_features_and_keeps_the_others() {
     let none = Effects::default();
     let tier_1 = Effects { search: Mode::Slow, typing_delayed: true, ..none };
-    let tier_2 = Effects { search: Mode::Off, ..tier_1 };
+    let tier_2 = Effects { search: Mode::Off, reactions_delayed: true, ..tier_1 };
     let tier_3 = Effects { presence_off: true, history_limited: true, ..tier_2 };
     for (load, level, effects) in [
         (0.0, 0, none),
@@ -61,6 +61,7 @@ fn tier_4_comes_when_nobody_owns_the_guilds_for_long_or_when_pinned() {
     let all = Effects {
         search: Mode::Off,
         typing_delayed: true,
+        reactions_delayed: true,
         presence_off: true,
         history_limited: true,
         silent: true,

@@ -73,6 +73,7 @@ impl Hub {
             state.is_dirty = false;
             return;
         };
+        state.is_waiting = false;
         // Stays marked: whoever takes the cork out, or gets the socket free, flushes.
         if !state.is_dirty || state.is_corked || link.is_holding() {
             return;

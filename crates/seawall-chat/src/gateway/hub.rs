@@ -43,6 +43,9 @@ const SEGMENT_AGE: Duration = Duration::from_secs(60);
 const SEGMENT_BYTES: u64 = 64 << 20;
 /// Segments stay at least this long after the last session that needs them (research: retention above session TTL).
 const KEEP_MIN: Duration = Duration::from_secs(600);
+/// How long a reaction waits for something else to be told with it, where the ladder delays reactions: each of a crowd
+/// of reactions to one message would otherwise be a `write` for every listener.
+const REACTIONS_LATE: Duration = Duration::from_secs(1);
 /// The window of the limit on new sessions.
 const IDENTIFY_WINDOW: Duration = Duration::from_secs(5);
 
@@ -92,6 +95,8 @@ pub(super) struct Order {
     pub(super) seen: HashMap<Id, Seen>,
     /// Users whose sessions are being made: their views are kept as if they had some.
     watched: HashMap<Id, u32>,
+    /// When sessions that wait are to be flushed, whatever comes until then; none where nobody waits.
+    wait_ends: Option<Mono>,
 }
 
 /// Entries the journal did not take.
@@ -166,6 +171,7 @@ impl Hub {
                 by_guild: HashMap::new(),
                 seen: HashMap::new(),
                 watched: HashMap::new(),
+                wait_ends: None,
             }),
             dirty: Mutex::default(),
             wake: Notify::new(),
@@ -274,24 +280,33 @@ impl Hub {
         Ok(())
     }
 
-    /// Marks each session that may hear of one of these, from the first of them on.
-    fn mark(&self, order: &Order, slots: &[Arc<Slot>]) {
-        let mut guilds: Vec<Id> = Vec::new();
-        let mut dirty = Vec::new();
+    /// Marks each session that may hear of one of these, from the first of them on. A reaction may wait: it is in the
+    /// order like anything else, and only who hears of nothing but reactions is flushed a little later.
+    fn mark(&self, order: &mut Order, slots: &[Arc<Slot>]) {
+        let may_wait = self.inbox.ladder().effects().reactions_delayed;
+        // Guilds that were gone over, and whether their sessions are flushed at once.
+        let mut guilds: Vec<(Id, bool)> = Vec::new();
+        let (mut dirty, mut is_waiting) = (Vec::new(), false);
         for slot in slots {
             let Entry { lsn, what } = slot.entry();
+            // What follows for one session alone is what it has missed.
+            let is_soon = !matches!(what, What::Dispatch { t, to, .. }
+                if may_wait && t.is_reaction() && !matches!(to, To::Session(_)));
+            let mut mark = |session: &Arc<Session>| {
+                is_waiting |= mark_one(session, *lsn, is_soon, &mut dirty);
+            };
             let sessions = match what {
                 What::Dispatch { to: To::Guild(guild) | To::Channel { guild, .. }, .. } => {
-                    if guilds.contains(guild) {
-                        continue;
+                    match guilds.iter_mut().find(|(known, _)| known == guild) {
+                        Some((_, was_soon)) if *was_soon || !is_soon => continue,
+                        Some((_, was_soon)) => *was_soon = true,
+                        None => guilds.push((*guild, is_soon)),
                     }
-                    guilds.push(*guild);
                     order.by_guild.get(guild).map_or(&[][..], Vec::as_slice)
                 }
                 What::View { user, .. } => order.by_user.get(user).map_or(&[][..], Vec::as_slice),
                 What::Dispatch { to: To::Users(users), .. } => {
-                    let all = users.iter().filter_map(|user| order.by_user.get(user)).flatten();
-                    all.for_each(|session| mark_one(session, *lsn, &mut dirty));
+                    users.iter().filter_map(|user| order.by_user.get(user)).flatten().for_each(mark);
                     continue;
                 }
                 What::Dispatch { to: To::Session(session), .. } => {
@@ -299,9 +314,31 @@ impl Hub {
                 }
                 What::Session(_) | What::Gone { .. } | What::Reached { .. } => continue,
             };
-            sessions.iter().for_each(|session| mark_one(session, *lsn, &mut dirty));
+            sessions.iter().for_each(&mut mark);
+        }
+        if is_waiting {
+            order.wait_ends.get_or_insert(self.clock.now() + REACTIONS_LATE);
         }
         self.push_dirty(dirty);
+    }
+
+    /// When sessions that wait are to be flushed, if any do.
+    pub(super) fn wait_ends(&self) -> Option<Mono> {
+        self.order().wait_ends
+    }
+
+    /// Has sessions flushed that have waited for long enough. Who was flushed meanwhile with something else waits no
+    /// longer.
+    pub(super) fn end_wait(&self, now: Mono) {
+        let all: Vec<_> = {
+            let mut order = self.order();
+            if order.wait_ends.is_none_or(|at| now < at) {
+                return;
+            }
+            order.wait_ends = None;
+            order.sessions.values().cloned().collect()
+        };
+        self.push_dirty(all.into_iter().filter(|session| std::mem::take(&mut session.lock().is_waiting)));
     }
 
     /// To be flushed soon.
@@ -404,16 +441,28 @@ fn payload(entry: &Entry) -> u64 {
     }
 }
 
-fn mark_one(session: &Arc<Session>, lsn: u64, dirty: &mut Vec<Arc<Session>>) {
+/// Marks a session from this entry on, to be flushed soon or when its wait ends. True when it has begun to wait.
+fn mark_one(session: &Arc<Session>, lsn: u64, is_soon: bool, dirty: &mut Vec<Arc<Session>>) -> bool {
     if !session.is_connected() {
-        return;
+        return false;
     }
     let mut state = session.lock();
-    if !state.is_dirty && state.link.is_some() {
+    if state.link.is_none() || (state.is_dirty && !state.is_waiting) {
+        return false;
+    }
+    if !state.is_dirty {
         state.fold.pass(lsn.saturating_sub(1));
         state.is_dirty = true;
+        state.is_waiting = !is_soon;
+        if !is_soon {
+            return true;
+        }
+    }
+    if is_soon {
+        state.is_waiting = false;
         dirty.push(session.clone());
     }
+    false
 }
 
 impl Order {

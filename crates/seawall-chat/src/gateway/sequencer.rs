@@ -33,7 +33,8 @@ impl Hub {
     pub(super) async fn sequence(self: Arc<Self>, mut news: Subscription) {
         let mut effects = self.inbox.ladder().follow();
         loop {
-            let due = self.inbox.due().map(|at| at.since(self.clock.now()));
+            let due = self.inbox.due().into_iter().chain(self.wait_ends()).min();
+            let due = due.map(|at| at.since(self.clock.now()));
             tokio::select! {
                 first = news.next() => {
                     let mut batch = vec![first];
@@ -65,9 +66,11 @@ impl Hub {
         self.replica.reached(&reached);
     }
 
-    /// Puts in order what has waited for long enough.
+    /// Puts in order what has waited for long enough, and flushes who has.
     async fn release(&self) {
-        let (typing, users) = self.inbox.take(self.clock.now());
+        let now = self.clock.now();
+        self.end_wait(now);
+        let (typing, users) = self.inbox.take(now);
         let whats = {
             let order = self.order();
             let heard = typing.into_iter().filter(|event| is_heard(&order, event));

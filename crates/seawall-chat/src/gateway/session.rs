@@ -36,6 +36,8 @@ pub(super) struct State {
     pub(super) floor: u64,
     /// Entries may concern it that the fold has not passed. While it is false, all entries may be passed.
     pub(super) is_dirty: bool,
+    /// What may concern it can wait: it is dirty, and nobody has been told to flush it yet.
+    pub(super) is_waiting: bool,
     /// READY and the guilds are being written: nothing else may come between.
     pub(super) is_corked: bool,
     /// Its connection.
@@ -68,6 +70,7 @@ impl Session {
                 floor: fold.s,
                 fold,
                 is_dirty: false,
+                is_waiting: false,
                 is_corked: false,
                 link: None,
                 seen: now,

@@ -110,6 +110,64 @@ async fn tier_1_delays_typing_and_keeps_messages_and_presences() {
 }
 
 #[tokio::test]
+async fn tier_2_tells_reactions_with_what_comes_next_or_a_second_later() {
+    let data = tempdir().unwrap();
+    let p = Process::start(data.path()).await;
+    let scene = scene(&p).await;
+    let mut ann = Client::with(p.addr, &scene.ann, ALL).await;
+    let mut gone = Client::with(p.addr, &scene.ann, ALL).await;
+    let said = say(p.addr, &scene.place, &scene.ben, "react to this").await;
+    ann.dispatch("MESSAGE_CREATE").await;
+    gone.dispatch("MESSAGE_CREATE").await;
+    let path =
+        format!("v10/channels/{}/messages/{}/reactions", scene.place.channel, said["id"].as_str().unwrap());
+    let react = async |method, emoji: &str| {
+        ok(p.addr, method, &format!("{path}/{emoji}/@me"), &scene.ben.token, Value::Null).await
+    };
+    // At tier 0 nothing else is needed: this returns without any event that follows.
+    react("PUT", "%F0%9F%91%8D").await;
+    ann.dispatch("MESSAGE_REACTION_ADD").await;
+    gone.dispatch("MESSAGE_REACTION_ADD").await;
+
+    tier(&p, json!(2)).await;
+    // Told although nothing follows, late and in order. A presence of those who have just come would take it along, so
+    // it may need another try.
+    let mut tries = 0;
+    loop {
+        let begun = Instant::now();
+        react("DELETE", "%F0%9F%91%8D").await;
+        react("PUT", "%F0%9F%91%8D").await;
+        ann.dispatch("MESSAGE_REACTION_REMOVE").await;
+        let late = begun.elapsed();
+        assert_eq!(ann.dispatch("MESSAGE_REACTION_ADD").await["emoji"]["name"], "\u{1f44d}");
+        if late >= Duration::from_secs(1) {
+            break;
+        }
+        tries += 1;
+        assert!(tries < 10, "told at once: after {late:?}");
+    }
+    // In the order already, before the wait is over: whoever resumes is told.
+    react("PUT", "%F0%9F%91%8E").await;
+    let mut back = gone.resume(p.addr, &scene.ann).await;
+    let replayed = back.until("RESUMED").await;
+    let last = replayed.iter().rfind(|(t, _)| t.contains("REACTION")).unwrap();
+    assert_eq!((last.0.as_str(), &last.1["emoji"]["name"]), ("MESSAGE_REACTION_ADD", &json!("\u{1f44e}")));
+    ann.dispatch("MESSAGE_REACTION_ADD").await;
+
+    // What follows takes it along.
+    react("DELETE", "%F0%9F%91%8E").await;
+    say(p.addr, &scene.place, &scene.ben, "next").await;
+    let heard = ann.until("MESSAGE_CREATE").await;
+    assert!(heard.iter().any(|(t, _)| t == "MESSAGE_REACTION_REMOVE"), "{heard:?}");
+    // Whoever waits when the tier ends waits no longer than the others.
+    react("PUT", "%F0%9F%91%8E").await;
+    tier(&p, json!(0)).await;
+    ann.dispatch("MESSAGE_REACTION_ADD").await;
+    react("DELETE", "%F0%9F%91%8E").await;
+    ann.dispatch("MESSAGE_REACTION_REMOVE").await;
+}
+
+#[tokio::test]
 async fn tier_3_tells_no_presences_until_it_is_over_and_keeps_messages() {
     let data = tempdir().unwrap();
     let p = Process::start(data.path()).await;
