@@ -5,6 +5,10 @@
 //! as a candidate, and counts as soon as a later heartbeat reaches it: two states for each session, however much
 //! it hears and however far it lags.
 
+use std::time::Duration;
+
+use seawall_policy::Mono;
+
 use super::fold::Fold;
 use super::view::View;
 
@@ -17,11 +21,13 @@ pub struct Point {
     pub lsn: u64,
     /// What it saw.
     pub view: View,
+    /// When it was there.
+    pub at: Mono,
 }
 
 impl Point {
-    fn of(fold: &Fold) -> Point {
-        Point { s: fold.s, lsn: fold.lsn, view: fold.view.clone() }
+    fn of(fold: &Fold, at: Mono) -> Point {
+        Point { s: fold.s, lsn: fold.lsn, view: fold.view.clone(), at }
     }
 }
 
@@ -35,20 +41,28 @@ pub struct Acks {
 impl Acks {
     /// Of a session whose client has everything up to now, or will be given it again from here.
     #[must_use]
-    pub fn new(fold: &Fold) -> Acks {
-        Acks { sure: Point::of(fold), next: None }
+    pub fn new(fold: &Fold, now: Mono) -> Acks {
+        Acks { sure: Point::of(fold, now), next: None }
     }
 
     /// The client says `s` is the last it got; the fold is where its cursor is. A number that was never given
     /// says nothing.
-    pub fn acked(&mut self, s: u64, fold: &Fold) {
+    pub fn acked(&mut self, s: u64, fold: &Fold, now: Mono) {
         if s == fold.s {
-            (self.sure, self.next) = (Point::of(fold), None);
+            (self.sure, self.next) = (Point::of(fold, now), None);
         } else if s < fold.s {
             if let Some(next) = self.next.take_if(|next| next.s <= s) {
                 self.sure = *next;
             }
-            self.next.get_or_insert_with(|| Box::new(Point::of(fold)));
+            self.next.get_or_insert_with(|| Box::new(Point::of(fold, now)));
+        }
+    }
+
+    /// A client that has not said for `kept` what it has, or only what it had before, is taken to have everything:
+    /// the journal is not kept for it alone. Should it miss something, it begins anew.
+    pub fn forget(&mut self, fold: &Fold, now: Mono, kept: Duration) {
+        if now.since(self.sure.at) > kept {
+            *self = Acks::new(fold, now);
         }
     }
 
@@ -67,7 +81,7 @@ impl Acks {
     /// The session as it was there.
     #[must_use]
     pub fn rewind(&self, fold: &Fold) -> Fold {
-        let Point { s, lsn, view } = self.sure.clone();
+        let Point { s, lsn, view, .. } = self.sure.clone();
         Fold { s, lsn, view, skip: fold.skip.clone(), ..*fold }
     }
 }
@@ -87,32 +101,47 @@ mod tests {
 
     #[test]
     fn a_client_that_keeps_up_is_sure_of_everything() {
-        let mut acks = Acks::new(&at(1, 10));
-        acks.acked(5, &at(5, 20));
+        let mut acks = Acks::new(&at(1, 10), Mono(0));
+        acks.acked(5, &at(5, 20), Mono(0));
         assert_eq!((acks.s(), acks.lsn()), (5, 20));
-        acks.acked(5, &at(5, 90));
+        acks.acked(5, &at(5, 90), Mono(0));
         assert_eq!((acks.s(), acks.lsn()), (5, 90));
         assert_eq!(acks.rewind(&at(7, 99)), at(5, 90));
     }
 
     #[test]
     fn a_client_that_lags_is_sure_of_the_state_it_has_reached_since() {
-        let mut acks = Acks::new(&at(1, 10));
-        acks.acked(3, &at(5, 20));
+        let mut acks = Acks::new(&at(1, 10), Mono(0));
+        acks.acked(3, &at(5, 20), Mono(0));
         assert_eq!(acks.s(), 1);
-        acks.acked(4, &at(8, 30));
+        acks.acked(4, &at(8, 30), Mono(0));
         assert_eq!(acks.s(), 1);
-        acks.acked(6, &at(9, 40));
+        acks.acked(6, &at(9, 40), Mono(0));
         assert_eq!((acks.s(), acks.lsn()), (5, 20));
-        acks.acked(9, &at(11, 50));
+        acks.acked(9, &at(11, 50), Mono(0));
         assert_eq!((acks.s(), acks.lsn()), (9, 40));
     }
 
     #[test]
     fn numbers_from_the_future_and_the_past_say_nothing() {
-        let mut acks = Acks::new(&at(3, 10));
-        acks.acked(9, &at(5, 20));
-        acks.acked(1, &at(5, 20));
+        let mut acks = Acks::new(&at(3, 10), Mono(0));
+        acks.acked(9, &at(5, 20), Mono(0));
+        acks.acked(1, &at(5, 20), Mono(0));
         assert_eq!((acks.s(), acks.lsn()), (3, 10));
+    }
+
+    #[test]
+    fn a_client_that_never_says_what_it_has_is_not_waited_for() {
+        let (kept, secs) = (Duration::from_secs(100), |s: u64| Mono(s * 1_000_000_000));
+        let mut acks = Acks::new(&at(1, 10), secs(0));
+        acks.acked(0, &at(5, 20), secs(60));
+        acks.forget(&at(5, 20), secs(100), kept);
+        assert_eq!((acks.s(), acks.lsn()), (1, 10));
+        acks.forget(&at(6, 30), secs(101), kept);
+        assert_eq!((acks.s(), acks.lsn()), (6, 30));
+        // One that says so stays where it was, however long nothing happens.
+        acks.acked(6, &at(6, 30), secs(190));
+        acks.forget(&at(7, 40), secs(290), kept);
+        assert_eq!((acks.s(), acks.lsn()), (6, 30));
     }
 }

@@ -14,9 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use seawall_net::host::chain;
-use seawall_policy::Mono;
+use seawall_policy::{Clock, Mono};
 use seawall_store::Position;
-use tokio::sync::OnceCell;
 
 use super::entry::{Entry, Mark, SessionId, What};
 use super::frame::Slot;
@@ -25,7 +24,7 @@ use super::identify::{Watch, no_answer};
 use super::journal::{self, Load, Reader};
 use super::link::Link;
 use super::payload::{Close, Shown};
-use super::resume::{Refusal, Replay, after};
+use super::resume::{Refusal, Replay, after, busy, not_taken};
 use super::sequencer::dispatch;
 use super::session::Session;
 use super::views;
@@ -33,7 +32,7 @@ use crate::event::{Event, Kind};
 use crate::metrics::Resume;
 use crate::storage::{ChangesTrouble, SessionRecord};
 
-/// Bytes of payloads read of a journal. Marks are a minute apart at most where sessions show signs of life.
+/// Bytes of payloads kept of a journal. Marks are a minute apart at most where sessions show signs of life.
 const LOAD_BYTES_MAX: usize = 256 << 20;
 /// How long a dead gateway's journal is kept in memory: its sessions come back together.
 const LOAD_KEPT: Duration = Duration::from_secs(30);
@@ -44,20 +43,50 @@ const GAP_MAX: usize = 200_000;
 /// From so many members on a guild is told without those who are away, where the client's own wish is not known.
 const LARGE_THRESHOLD: usize = 50;
 
-type Loading = Arc<OnceCell<Option<Arc<Load>>>>;
-
-/// Journals of dead gateways, each read once.
+/// Journals of other gateways. One that is dead is read once for all of its sessions. One that is alive goes on
+/// writing, also what a client hears until the moment it comes here: it is read anew for whoever came after the reading
+/// had begun, for all of them together.
 #[derive(Default)]
-pub(super) struct Strangers(Mutex<HashMap<String, (Mono, Loading)>>);
+pub(super) struct Strangers(Mutex<HashMap<String, (Mono, Stranger)>>);
+
+/// Who holds the lock reads.
+type Stranger = Arc<tokio::sync::Mutex<Option<Known>>>;
+
+/// What was read of a journal.
+struct Known {
+    since: Mono,
+    is_live: bool,
+    load: Option<Arc<Load>>,
+}
 
 impl Strangers {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Mono, Loading)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Mono, Stranger)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives memory back.
     pub(super) fn forget(&self, now: Mono) {
         self.lock().retain(|_, (since, _)| now.since(*since) < LOAD_KEPT);
+    }
+
+    /// A journal as it is after somebody has come for it. `read` says too whether it is still written.
+    async fn load(
+        &self,
+        gateway: &str,
+        clock: &dyn Clock,
+        read: impl Future<Output = (Option<Arc<Load>>, bool)>,
+    ) -> Option<Arc<Load>> {
+        let came = clock.now();
+        let stranger =
+            self.lock().entry(gateway.to_owned()).or_insert_with(|| (came, Stranger::default())).1.clone();
+        let mut known = stranger.lock().await;
+        if let Some(known) = known.as_ref().filter(|known| !known.is_live || known.since > came) {
+            return known.load.clone();
+        }
+        let since = clock.now();
+        let (load, is_live) = read.await;
+        *known = Some(Known { since, is_live, load: load.clone() });
+        load
     }
 }
 
@@ -102,6 +131,10 @@ impl Hub {
         }
         replay.fold.lsn = lsn;
         replay.fold.skip = Some(load.positions.iter().zip(&reached).map(|(a, b)| *a.max(b)).collect());
+        if link.is_left().await {
+            // Perhaps to go on with the session where it is: it stays there.
+            return Err(Close::Again("The connection has ended.").into());
+        }
         let (session, heard) = self.settle(replay, record)?;
         drop(watch);
 
@@ -166,7 +199,7 @@ impl Hub {
     ) -> Result<(Arc<Session>, Vec<What>), Refusal> {
         let mut order = self.order();
         if order.sessions.contains_key(&replay.fold.session) {
-            return Err(doubt());
+            return Err(busy());
         }
         replay.catch_up(self)?;
         let (fold, heard) = replay.finish(&order).ok_or_else(doubt)?;
@@ -174,8 +207,7 @@ impl Hub {
         let mut entries = vec![What::Session(Box::new(mark.clone()))];
         entries.extend(heard.iter().cloned());
         let session = Session::new(mark, LARGE_THRESHOLD, Shown::default(), self.clock.now());
-        self.open(&mut order, &session, entries)
-            .map_err(|_| Close::Again("The journal is full; try again."))?;
+        self.open(&mut order, &session, entries).map_err(not_taken)?;
         Ok((session, heard))
     }
 
@@ -186,42 +218,23 @@ impl Hub {
             return None;
         }
         let folder = journal::folder(&self.journals, gateway);
-        let loading = {
-            let mut strangers = self.strangers.lock();
-            strangers
-                .entry(gateway.to_owned())
-                .or_insert_with(|| (self.clock.now(), Loading::default()))
-                .1
-                .clone()
-        };
-        let read = || {
-            let (folder, boot) = (folder.clone(), self.boot.clone());
-            self.tasks.blocking(move || {
+        let read = async {
+            let boot = self.boot.clone();
+            let read = self.tasks.blocking(move || {
                 let reader = Reader::open(&folder, &boot)?;
                 let is_live = reader.is_live()?;
                 reader.load(LOAD_BYTES_MAX).map(|load| (Arc::new(load), is_live))
-            })
-        };
-        let mut is_live = false;
-        let load = loading.get_or_init(|| async {
-            match read().await {
-                Ok(Ok((load, live))) => {
-                    is_live = live;
-                    Some(load)
-                }
+            });
+            match read.await {
+                Ok(Ok((load, is_live))) => (Some(load), is_live),
                 Ok(Err(trouble)) => {
                     tracing::warn!(gateway, error = %chain(&trouble), "journal cannot be read, sessions begin anew");
-                    None
+                    (None, false)
                 }
-                Err(_) => None,
+                Err(_) => (None, false),
             }
-        });
-        let load = load.await.clone();
-        if is_live {
-            // It goes on writing: the next one reads again.
-            self.strangers.lock().remove(gateway);
-        }
-        load
+        };
+        self.strangers.load(gateway, &*self.clock, read).await
     }
 }
 
@@ -247,3 +260,6 @@ fn has_overwrites(event: &Event) -> bool {
     }
     serde_json::from_str::<Overwrites>(event.d.get()).is_ok_and(|o| !o.permission_overwrites.is_empty())
 }
+
+#[cfg(test)]
+mod tests;

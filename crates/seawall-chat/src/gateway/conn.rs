@@ -21,7 +21,7 @@ use super::hub::Hub;
 use super::identify::Outcome;
 use super::link::{Link, Phase};
 use super::payload::{self, Close, Op};
-use super::session::Session;
+use super::session::{Session, State};
 
 /// Bytes read at once; an event has up to 4,096.
 const READ_BYTES: usize = 4608;
@@ -159,12 +159,18 @@ impl Hub {
             Err(ended) => return ended,
         };
         let ended = self.live(link, &session, &mut hearing, rest).await;
-        session.disconnect(&mut session.lock(), link, self.clock.now());
-        if matches!(ended, Ended::ByClient(1000 | 1001)) {
-            self.end(&session);
-            Box::pin(self.delete_record(&session)).await;
-        }
+        self.leave(link, &session, ended).await;
         ended
+    }
+
+    /// The session after a connection. One that goes on over another, or elsewhere, has nothing to do with this
+    /// one's goodbye.
+    async fn leave(&self, link: &Arc<Link>, session: &Arc<Session>, ended: Ended) {
+        let was_its_own = session.disconnect(&mut session.lock(), link, self.clock.now());
+        if was_its_own && matches!(ended, Ended::ByClient(1000 | 1001)) {
+            self.end(session);
+            Box::pin(self.delete_record(session)).await;
+        }
     }
 
     /// Until the client has a session. Gives back what it has said since.
@@ -307,8 +313,8 @@ impl Hub {
                 state.seen = self.clock.now();
                 self.pass(&mut state);
                 if let Some(seq) = seq {
-                    let state = &mut *state;
-                    state.acks.acked(seq, &state.fold);
+                    let State { acks, fold, seen, .. } = &mut *state;
+                    acks.acked(seq, fold, *seen);
                 }
                 drop(state);
                 link.send(ACK);
@@ -379,6 +385,21 @@ fn is_more(link: &Link) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::scene::{Scene, connected, identified, resumed};
+
+    #[tokio::test]
+    async fn a_goodbye_on_a_connection_that_was_replaced_ends_nothing() {
+        let scene = Scene::new().await;
+        let (hub, ann) = (scene.hub().await, scene.person(5).await);
+        let ((old, _peer), (new, _other)) = (connected().await, connected().await);
+        let session = identified(&hub, &old, &ann).await;
+        assert!(resumed(&hub, &new, &ann, &session, 1).await);
+        hub.leave(&old, &session, Ended::ByClient(1000)).await;
+        assert!(hub.session(session.id).is_some());
+        scene.record(&session).await;
+        hub.leave(&new, &session, Ended::ByClient(1000)).await;
+        assert!(hub.session(session.id).is_none());
+    }
 
     #[test]
     fn versions_nine_and_ten_in_json_are_spoken() {

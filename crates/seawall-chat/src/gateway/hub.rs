@@ -86,7 +86,8 @@ pub struct Hub {
 /// The one order, and the indices that go with it.
 pub(super) struct Order {
     journal: Writer,
-    /// How far into each shard's change stream the entries go.
+    /// How far into each shard's change stream news were made into entries. The journal gets there a moment later, or
+    /// much later while it cannot be written.
     pub(super) reached: Box<[Position]>,
     pub(super) sessions: HashMap<SessionId, Arc<Session>>,
     pub(super) by_user: HashMap<Id, Vec<Arc<Session>>>,
@@ -420,11 +421,18 @@ impl Hub {
         if !order.journal.is_due(now) {
             return;
         }
-        let Order { journal, reached, sessions, .. } = &mut *order;
-        let marks: Vec<Mark> = sessions.values().map(|session| session.mark()).collect();
-        if let Err(trouble) = journal.roll(now, reached, &marks) {
+        let kept = self.marks_kept();
+        let Order { journal, sessions, .. } = &mut *order;
+        let marks: Vec<Mark> = sessions.values().map(|session| session.young_mark(now, kept)).collect();
+        if let Err(trouble) = journal.roll(now, &marks) {
             tracing::debug!(%trouble, "no new segment, the old one goes on");
         }
+    }
+
+    /// How long a session stays where its client was when it said last what it has. While it is away, or says late
+    /// what it has, or has just come back and said nothing yet, that is shorter.
+    pub(super) fn marks_kept(&self) -> Duration {
+        self.config.session_ttl + self.silence_max() * 4
     }
 
     /// How long a journal stays after its last word.

@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use seawall_net::exchange::Upgraded;
 use seawall_net::server::Connected;
 use seawall_net::ws::{Opcode, close_frame, header};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
@@ -26,7 +27,7 @@ pub(super) struct Link {
     out: Mutex<Out>,
     /// For the connection's task: something is held, or it is over.
     pub(super) wake: Notify,
-    _connected: Connected,
+    _connected: Option<Connected>,
 }
 
 /// How far the end has come.
@@ -58,8 +59,13 @@ impl Link {
     /// Takes over a connection; what the client sent too early is given back.
     pub(super) fn new(upgraded: Upgraded, codec: Codec) -> (Link, bytes::Bytes) {
         let Upgraded { stream, unread, connected, .. } = upgraded;
+        (Link::over(stream, codec, Some(connected)), unread)
+    }
+
+    /// A connection that counts where there is somebody to count it.
+    pub(super) fn over(stream: TcpStream, codec: Codec, connected: Option<Connected>) -> Link {
         let out = Out { codec, held: Vec::new(), from: 0, phase: Phase::Open };
-        (Link { stream, out: Mutex::new(out), wake: Notify::new(), _connected: connected }, unread)
+        Link { stream, out: Mutex::new(out), wake: Notify::new(), _connected: connected }
     }
 
     pub(super) fn pen(&self) -> Pen<'_> {
@@ -127,6 +133,15 @@ impl Link {
     /// How far the end has come.
     pub(super) fn phase(&self) -> Phase {
         self.pen().out.phase
+    }
+
+    /// Whether the other end is known to have hung up, as far as that can be said without reading.
+    pub(super) async fn is_left(&self) -> bool {
+        tokio::select! {
+            biased;
+            ready = self.stream.ready(Interest::READABLE) => ready.is_ok_and(|ready| ready.is_read_closed()),
+            () = std::future::ready(()) => false,
+        }
     }
 
     /// Whether something waits for room in the socket.

@@ -26,12 +26,15 @@ mod inbox;
 pub mod journal;
 mod link;
 mod members;
+mod overlong;
 mod payload;
 mod presence;
 mod ready;
 mod replica;
 mod resume;
 pub mod ring;
+#[cfg(test)]
+mod scene;
 mod sequencer;
 mod session;
 mod sweep;

@@ -17,7 +17,7 @@ use super::acks::Acks;
 use super::entry::{Entry, Mark, SessionId, What};
 use super::fold::Fold;
 use super::frame::{Slot, write_dispatch};
-use super::hub::{Hub, Order, to_session};
+use super::hub::{Hub, Order, Refused, to_session};
 use super::identify::{Outcome, no_answer};
 use super::journal::{self, Reader};
 use super::link::Link;
@@ -25,7 +25,7 @@ use super::payload::{self, Close};
 use super::session::Session;
 use crate::event::Kind;
 use crate::metrics::Resume;
-use crate::storage;
+use crate::storage::{self, SessionRecord};
 use crate::targets::RESUME_EVENTS_MAX;
 
 /// Why a session cannot be gone on with, if it cannot.
@@ -126,20 +126,49 @@ impl Hub {
         if !is_valid {
             return Err(Close::BadToken.into());
         }
+        self.go_on(link, id, seq, &record).await
+    }
+
+    /// Goes on with a session that was where its record says when it was read.
+    async fn go_on(
+        &self,
+        link: &Arc<Link>,
+        id: SessionId,
+        seq: u64,
+        record: &SessionRecord,
+    ) -> Result<(Arc<Session>, Resume), Refusal> {
         let here = self.session(id);
         if record.gateway != self.gateway {
-            if let Some(moved) = here {
-                self.let_go(&moved);
+            if let Some(session) = here {
+                if session.lock().generation > record.generation {
+                    return Err(busy());
+                }
+                self.let_go(&session);
             }
-            let session = self.adopt(link, id, seq, &record).await?;
+            let session = self.adopt(link, id, seq, record).await?;
             return Ok((session, Resume::Adopted));
         }
-        let Some(session) = here else { return Err(unknown) };
+        let Some(session) = here else { return Err(Refusal::Invalid(Resume::Unknown)) };
+        resumable(&session, seq)?;
+        self.keep(&session, record).await?;
         if let Some(resumed) = self.resume_from_ring(link, &session, seq)? {
             return Ok((session, resumed));
         }
         self.resume_from_journal(link, &session, seq).await?;
         Ok((session, Resume::Journal))
+    }
+
+    /// Says in the record that the session goes on here. Another gateway that is about to take it over, for an earlier
+    /// attempt of its client, gives up then: it has read our journal, and the numbers given from now on are not in it.
+    async fn keep(&self, session: &Session, record: &SessionRecord) -> Result<(), Refusal> {
+        let from = (record.gateway.as_str(), record.generation);
+        let kept = self.storage.session_take(&record.id, from, &self.gateway).await;
+        if !kept.map_err(|t| no_answer(&t))? {
+            return Err(busy());
+        }
+        let mut state = session.lock();
+        state.generation = state.generation.max(record.generation + 1);
+        Ok(())
     }
 
     /// None where the ring does not go back far enough.
@@ -196,8 +225,8 @@ impl Hub {
         let mark = Mark { token_hash: session.token_hash, generation, fold: fold.clone() };
         let mut entries = vec![What::Session(Box::new(mark))];
         entries.extend(heard.iter().cloned());
-        self.append(&mut order, entries).map_err(|_| no_journal())?;
-        session.lock().acks = Acks::new(&fold);
+        self.append(&mut order, entries).map_err(not_taken)?;
+        session.lock().acks = Acks::new(&fold, self.clock.now());
         let fold = after(&fold, &heard);
         let floor = fold.s;
         self.attach(&mut order, link, session, fold, floor, true)?;
@@ -215,6 +244,10 @@ impl Hub {
         floor: u64,
         is_corked: bool,
     ) -> Result<(), Refusal> {
+        // It may have ended since it was put into the order: nobody would ever mark it.
+        if !order.sessions.get(&session.id).is_some_and(|listed| Arc::ptr_eq(listed, session)) {
+            return Err(Refusal::Invalid(Resume::Unknown));
+        }
         let before = {
             let mut state = session.lock();
             let before = session.connect(&mut state, link, self.clock.now());
@@ -227,9 +260,13 @@ impl Hub {
         if let Some(before) = before.filter(|before| !Arc::ptr_eq(before, link)) {
             before.close(Close::Again("The session goes on elsewhere."));
         }
-        if self.append(order, vec![to_session(session.id, Kind::Resumed, "{}")]).is_err() {
+        // What is put in order once more has its mark already. Otherwise this one says that the session was kept here,
+        // which whoever takes it over finds in the record too.
+        let mark = (!is_corked).then(|| What::Session(Box::new(session.mark())));
+        let entries = mark.into_iter().chain([to_session(session.id, Kind::Resumed, "{}")]).collect();
+        if let Err(refused) = self.append(order, entries) {
             session.disconnect(&mut session.lock(), link, self.clock.now());
-            return Err(no_journal());
+            return Err(not_taken(refused));
         }
         self.push_dirty([session.clone()]);
         Ok(())
@@ -265,9 +302,18 @@ impl Hub {
     }
 }
 
-/// Nothing can be promised while the journal takes nothing.
-fn no_journal() -> Refusal {
-    Close::Again("The journal is full; try again.").into()
+/// Nothing can be promised while the journal takes nothing. More than it ever takes at once is too much to resume.
+pub(super) fn not_taken(refused: Refused) -> Refusal {
+    match refused.trouble {
+        journal::Trouble::TooLong { .. } => Refusal::Invalid(Resume::TooFar),
+        _ => Close::Again("The journal is full; try again.").into(),
+    }
+}
+
+/// Another connection of the same client is being given the session, or was while this one was looked at. Whoever
+/// comes next finds out.
+pub(super) fn busy() -> Refusal {
+    Close::Again("The session is being resumed; try again.").into()
 }
 
 /// Where a replay begins, if the session can be gone on with after `seq`.
@@ -299,3 +345,6 @@ fn replay_file(mut replay: Replay, folder: &std::path::Path, boot: &str) -> Resu
     }
     Ok(replay)
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,8 @@ use serde_json::json;
 
 use super::entry::{To, What};
 use super::hub::{Hub, Order, Refused, to_session};
+use super::journal::Trouble;
+use super::overlong::Room;
 use super::ready;
 use super::replica;
 use super::views::{self, Changes, Seen};
@@ -58,9 +60,12 @@ impl Hub {
         for news in &batch {
             self.prepare(news).await;
         }
-        let (whats, left) = self.translate(batch);
-        if !self.put_at_last(whats, &left).await {
-            return;
+        let mut batch = batch.into_iter();
+        while batch.len() > 0 {
+            let (whats, left) = self.translate(&mut batch);
+            if !self.put_at_last(whats, &left).await {
+                return;
+            }
         }
         let reached = self.order().reached.clone();
         self.replica.reached(&reached);
@@ -87,6 +92,11 @@ impl Hub {
     async fn put_at_last(&self, mut whats: Vec<What>, left: &[(Id, Id)]) -> bool {
         while let Err(refused) = self.put(whats, left) {
             whats = refused.whats;
+            if let Trouble::TooLong { bytes } = refused.trouble
+                && self.shorten(&mut whats, bytes)
+            {
+                continue;
+            }
             // The journal has said why. Nothing is dispatched meanwhile: nobody could resume it.
             if !self.tasks.sleep(AGAIN).await {
                 return false;
@@ -123,14 +133,17 @@ impl Hub {
         }
     }
 
-    /// The entries of a batch, and which users have left which guilds.
-    fn translate(&self, batch: Vec<News>) -> (Vec<What>, Vec<(Id, Id)>) {
+    /// The entries of as much of a batch as one record may have, and which users have left which guilds.
+    fn translate(&self, batch: &mut std::vec::IntoIter<News>) -> (Vec<What>, Vec<(Id, Id)>) {
         let now = self.clock.now();
         let mut order = self.order();
         let (mut whats, mut left) = (Vec::new(), Vec::new());
         let mut has_moved = false;
         let (mut moved, mut missed) = (Vec::new(), Vec::new());
-        for news in batch {
+        let mut room = Room::default();
+        while room.is_left(&whats)
+            && let Some(news) = batch.next()
+        {
             if let Some((shard, at)) = news.reached() {
                 let Some(reached) = order.reached.get_mut(shard as usize) else { continue };
                 // Told again after a change of owner.
@@ -300,3 +313,6 @@ pub(super) fn to_users(users: Vec<Id>, t: Kind, d: impl Into<Bytes>) -> What {
     let to = To::Users(users);
     What::Dispatch { origin: None, to, t, author: None, mentions: Box::default(), d: d.into() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use seawall_policy::Mono;
 
@@ -66,7 +67,7 @@ impl Session {
             is_connected: AtomicBool::new(false),
             state: Mutex::new(State {
                 generation,
-                acks: Acks::new(&fold),
+                acks: Acks::new(&fold, now),
                 floor: fold.s,
                 fold,
                 is_dirty: false,
@@ -112,11 +113,19 @@ impl Session {
 
     /// Where a replay of it may begin, for the journal.
     pub(super) fn mark(&self) -> Mark {
-        let state = self.lock();
-        Mark {
-            token_hash: self.token_hash,
-            generation: state.generation,
-            fold: state.acks.rewind(&state.fold),
-        }
+        self.mark_of(&self.lock())
+    }
+
+    /// The same, where its client has not said for `kept` what it has: then from where it is now.
+    pub(super) fn young_mark(&self, now: Mono, kept: Duration) -> Mark {
+        let mut state = self.lock();
+        let State { acks, fold, .. } = &mut *state;
+        acks.forget(fold, now, kept);
+        self.mark_of(&state)
+    }
+
+    fn mark_of(&self, state: &State) -> Mark {
+        let fold = state.acks.rewind(&state.fold);
+        Mark { token_hash: self.token_hash, generation: state.generation, fold }
     }
 }

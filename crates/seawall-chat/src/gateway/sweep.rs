@@ -10,7 +10,7 @@ use seawall_policy::{Mono, Wall};
 
 use super::conn::RECONNECT;
 use super::hub::Hub;
-use super::link::Link;
+use super::link::{Link, Phase};
 use super::payload::Close;
 use super::session::Session;
 use crate::storage::Moved;
@@ -25,6 +25,8 @@ const LATE_EVERY: u32 = 4;
 const RECORDS_KEPT: Duration = Duration::from_secs(3600);
 /// Waves in which clients are asked to reconnect; a balancer and its other gateways take them one by one.
 const WAVES: u32 = 10;
+/// How often those are asked who came after the last wave.
+const LATE_AGAIN: Duration = Duration::from_millis(200);
 
 impl Hub {
     /// Looks after all sessions until the system stops.
@@ -126,25 +128,59 @@ impl Hub {
         self.is_draining.store(true, Ordering::Release);
         let links: Vec<Arc<Link>> =
             self.order().sessions.values().filter_map(|session| session.lock().link.clone()).collect();
-        if links.is_empty() {
-            return;
+        if !links.is_empty() {
+            tracing::info!(connections = links.len(), "asking clients to reconnect");
         }
-        tracing::info!(connections = links.len(), "asking clients to reconnect");
         // The last third is for those who are slow to go.
         let pause = grace * 2 / 3 / WAVES;
-        for wave in links.chunks(links.len().div_ceil(WAVES as usize)) {
+        for wave in links.chunks(links.len().div_ceil(WAVES as usize).max(1)) {
             wave.iter().for_each(|link| link.send(RECONNECT));
             tokio::time::sleep(pause).await;
             wave.iter().for_each(|link| {
                 link.close(Close::Again("Reconnect."));
             });
         }
-        // Who came meanwhile, to resume or to knock.
-        let late: Vec<_> =
-            self.order().sessions.values().filter_map(|session| session.lock().link.clone()).collect();
-        late.iter().for_each(|link| {
-            link.send(RECONNECT);
-            link.close(Close::Again("Reconnect."));
-        });
+        // Who came meanwhile, to resume or to knock, and who still comes: until the process ends.
+        loop {
+            let late: Vec<_> =
+                self.order().sessions.values().filter_map(|session| session.lock().link.clone()).collect();
+            for link in late.iter().filter(|link| link.phase() == Phase::Open) {
+                link.send(RECONNECT);
+                link.close(Close::Again("Reconnect."));
+            }
+            tokio::time::sleep(LATE_AGAIN).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use seawall_policy::Clock;
+
+    use super::*;
+    use crate::gateway::scene::{Scene, connected, identified, resumed};
+
+    #[tokio::test]
+    async fn who_comes_while_the_process_stops_is_asked_to_go_too() {
+        let scene = Scene::new().await;
+        let (hub, ann) = (scene.hub().await, scene.person(5).await);
+        let (link, peer) = connected().await;
+        let session = identified(&hub, &link, &ann).await;
+        drop(peer);
+        session.disconnect(&mut session.lock(), &link, scene.clock.now());
+        scene.host.tasks.stop(Duration::ZERO);
+        let comes = async {
+            for _ in 0..2 {
+                let (link, mut peer) = connected().await;
+                assert!(resumed(&hub, &link, &ann, &session, 1).await);
+                assert_eq!(peer.next().await.unwrap()["op"], 7);
+                assert_eq!(peer.next().await, Err(4000));
+            }
+        };
+        tokio::select! {
+            biased;
+            () = hub.clone().drain() => panic!("it looks no more"),
+            () = comes => {}
+        }
     }
 }

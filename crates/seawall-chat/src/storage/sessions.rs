@@ -98,7 +98,8 @@ impl Storage {
     }
 
     /// Takes a session over, if it is still where it was; its generation rises by one. The change stream tells
-    /// whoever had it. False: somebody else was first, or it is gone.
+    /// whoever had it. Who takes what it has itself keeps it: others who are about to take it come too late. False:
+    /// somebody else was first, or it is gone.
     ///
     /// # Errors
     /// See [`Trouble`]; asking again with the same arguments tells what became of an unknown one.
@@ -124,13 +125,8 @@ impl Storage {
         let what = [session, gateway, &generation.to_string(), to_gateway].join("\n");
         let key = idem(hk, short_hash(&[b"take", what.as_bytes()]), what.as_bytes());
         let told = Moved { session: session.to_owned(), gateway: to_gateway.to_owned(), generation: next };
-        let take = Batch {
-            hk,
-            key: Some(key),
-            owned: None,
-            ops: vec![one(&TAKE, args)],
-            tell: vec![changes::moved(&told)],
-        };
+        let tell = if gateway == to_gateway { Vec::new() } else { vec![changes::moved(&told)] };
+        let take = Batch { hk, key: Some(key), owned: None, ops: vec![one(&TAKE, args)], tell };
         match self.settle(take).await {
             Ok(_) => Ok(true),
             Err(Trouble::Conflict { .. }) => Ok(false),

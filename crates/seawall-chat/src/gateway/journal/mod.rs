@@ -97,14 +97,6 @@ pub enum Trouble {
         /// What.
         what: &'static str,
     },
-    /// More than the reader may keep in memory.
-    #[error("the journal in {} holds more than {bytes_max} bytes that are needed", folder.display())]
-    TooMuch {
-        /// Which.
-        folder: PathBuf,
-        /// What was allowed.
-        bytes_max: usize,
-    },
     /// What is asked for is not here any more.
     #[error("the journal in {} begins after entry {after}", folder.display())]
     TooOld {

@@ -105,49 +105,95 @@ impl Reader {
         Entries { segments, source: None, batch: Vec::new().into_iter(), after, at, has_ended: false }
     }
 
-    /// Reads once what all its sessions need; after a crash they come back together.
+    /// Reads once what all its sessions need; after a crash they come back together. Payloads of more than `bytes_max`
+    /// are too many to keep: then the newest are, and sessions that need others begin anew.
     ///
     /// # Errors
-    /// It cannot be read or is damaged, or its payloads are more than `bytes_max`.
+    /// It cannot be read or is damaged.
     pub fn load(&self, bytes_max: usize) -> Result<Load, Trouble> {
+        self.fill(self.notes()?, bytes_max)
+    }
+
+    /// Who can come back, and from where on: which entries are needed.
+    pub(super) fn notes(&self) -> Result<Notes, Trouble> {
         // The last segment may lack marks: its beginning may be torn. The one before has them all, because a writer
         // goes on only when a beginning is whole.
         let from = self.segments.len().saturating_sub(2);
-        let mut marks = HashMap::new();
-        let mut positions: Box<[Position]> =
-            self.segments.last().map(|(_, head)| head.positions.clone()).unwrap_or_default();
-        let mut head = 0;
+        let positions = self.segments.last().map(|(_, head)| head.positions.clone()).unwrap_or_default();
+        let mut notes = Notes { marks: HashMap::new(), positions, head: 0 };
         for entry in self.entries_of(from, 0) {
-            let Entry { lsn, what } = entry?;
-            head = lsn;
-            match what {
-                What::Session(mark) => {
-                    marks.insert(mark.fold.session, *mark);
-                }
-                What::Gone { session } => {
-                    marks.remove(&session);
-                }
-                What::Reached { positions: reached } => positions = reached,
-                What::Dispatch { .. } | What::View { .. } => {}
-            }
+            notes.take(entry?);
         }
-        let after = marks.values().map(|mark| mark.fold.lsn).min().unwrap_or(head);
-        let (mut slots, mut bytes) = (Vec::new(), 0);
-        if !marks.is_empty() {
+        Ok(notes)
+    }
+
+    /// The entries themselves. A journal that is still written has grown since the notes were taken: what came after
+    /// them counts too, or its entries would be taken for something that is not in it.
+    pub(super) fn fill(&self, mut notes: Notes, bytes_max: usize) -> Result<Load, Trouble> {
+        let known = notes.head;
+        let mut after = notes.marks.values().map(|mark| mark.fold.lsn).min().unwrap_or(known);
+        let (mut slots, mut bytes) = (VecDeque::new(), 0);
+        if !notes.marks.is_empty() {
             for entry in self.entries(after)? {
                 let entry = entry?;
-                if let What::Dispatch { d, .. } = &entry.what {
-                    bytes += d.len();
+                if !entry.what.is_numbered() {
+                    // Older ones would bring back what has changed since.
+                    if entry.lsn >= known {
+                        notes.take(entry);
+                    }
+                    continue;
                 }
-                if bytes > bytes_max {
-                    return Err(Trouble::TooMuch { folder: self.folder.clone(), bytes_max });
-                }
-                if entry.what.is_numbered() {
-                    slots.push(Arc::new(Slot::new(entry)));
+                bytes += payload(&entry);
+                slots.push_back(Arc::new(Slot::new(entry)));
+                while bytes > bytes_max
+                    && let Some(oldest) = slots.pop_front()
+                {
+                    bytes -= payload(oldest.entry());
+                    after += 1;
                 }
             }
         }
-        Ok(Load { marks, batch: Batch::new(after, slots.into()), positions })
+        let Notes { mut marks, positions, .. } = notes;
+        let before = marks.len();
+        marks.retain(|_, mark| mark.fold.lsn >= after);
+        if marks.len() < before {
+            let (folder, sessions) = (self.folder.display(), before - marks.len());
+            tracing::warn!(%folder, sessions, "journal holds more than is kept in memory, sessions begin anew");
+        }
+        Ok(Load { marks, batch: Batch::new(after, Vec::from(slots).into()), positions })
+    }
+}
+
+/// What the notes of a journal say.
+#[derive(Debug)]
+pub(super) struct Notes {
+    marks: HashMap<SessionId, Mark>,
+    positions: Box<[Position]>,
+    /// The last numbered entry there was.
+    head: u64,
+}
+
+impl Notes {
+    fn take(&mut self, entry: Entry) {
+        self.head = entry.lsn;
+        match entry.what {
+            What::Session(mark) => {
+                self.marks.insert(mark.fold.session, *mark);
+            }
+            What::Gone { session } => {
+                self.marks.remove(&session);
+            }
+            What::Reached { positions } => self.positions = positions,
+            What::Dispatch { .. } | What::View { .. } => {}
+        }
+    }
+}
+
+/// Bytes an entry takes in memory, besides some for its head.
+fn payload(entry: &Entry) -> usize {
+    match &entry.what {
+        What::Dispatch { d, .. } => d.len(),
+        _ => 0,
     }
 }
 

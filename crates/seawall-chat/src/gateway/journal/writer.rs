@@ -33,8 +33,8 @@ pub struct Options {
     pub is_mute: bool,
 }
 
-/// Marks in one record: a thousand of sessions with hundreds of guilds are a few megabytes.
-const MARKS_MAX: usize = 1000;
+/// Bytes of marks in one record, one mark more or less: a thousand of sessions with hundreds of guilds.
+const MARKS_BYTES: usize = 4 << 20;
 
 /// A gateway's own journal. Blocking: its caller writes one batch at a time.
 #[derive(Debug)]
@@ -48,6 +48,8 @@ pub struct Writer {
     closed: VecDeque<Closed>,
     /// The last numbered entry.
     head: u64,
+    /// How far into each shard's change stream the entries in it go.
+    reached: Box<[Position]>,
     /// What is about to be written; its room is used again.
     scratch: Vec<u8>,
     /// The last attempt failed, and was told of.
@@ -92,7 +94,18 @@ impl Writer {
         put_head(&mut bytes, &head)?;
         let open = begin(&folder, &head, &bytes, now)?;
         let closed = VecDeque::new();
-        Ok(Writer { options, folder, _lock: lock, open, closed, head: 0, scratch, is_failing: false })
+        let reached = positions.into();
+        Ok(Writer {
+            options,
+            folder,
+            _lock: lock,
+            open,
+            closed,
+            head: 0,
+            reached,
+            scratch,
+            is_failing: false,
+        })
     }
 
     /// The last numbered entry in it.
@@ -115,10 +128,13 @@ impl Writer {
     /// None of them is in the journal, and none may be dispatched. Trying again later is right: the disk may have room.
     pub fn append<'a>(&mut self, entries: impl IntoIterator<Item = &'a Entry>) -> Result<(), Trouble> {
         self.scratch.clear();
-        let mut head = self.head;
+        let (mut head, mut reached) = (self.head, None);
         put_record(&mut self.scratch, |out| {
             for entry in entries {
                 head += u64::from(entry.what.is_numbered());
+                if let What::Reached { positions } = &entry.what {
+                    reached = Some(positions);
+                }
                 assert_eq!(entry.lsn, head, "numbered entries follow each other, notes stay");
                 put_entry(out, entry);
             }
@@ -127,6 +143,9 @@ impl Writer {
         self.tell(&written);
         written?;
         self.head = head;
+        if let Some(positions) = reached {
+            self.reached.clone_from(positions);
+        }
         Ok(())
     }
 
@@ -169,22 +188,18 @@ impl Writer {
     }
 
     /// Begins a new segment with the marks of all sessions that could come back, and throws away what none of them
-    /// needs and nobody has for a while. `positions`: how far the entries up to now go.
+    /// needs and nobody has for a while.
     ///
     /// # Errors
     /// The old segment goes on; entries can be appended to it if there is room.
-    pub fn roll<'a>(
-        &mut self,
-        now: Mono,
-        positions: &[Position],
-        marks: impl IntoIterator<Item = &'a Mark>,
-    ) -> Result<(), Trouble> {
+    pub fn roll<'a>(&mut self, now: Mono, marks: impl IntoIterator<Item = &'a Mark>) -> Result<(), Trouble> {
         let head = Head {
             gateway: self.options.gateway.clone(),
             boot: self.options.boot.clone(),
             index: self.open.index + 1,
             after: self.head,
-            positions: positions.into(),
+            // Of what is in it, and not of what is about to be: a reader passes over everything up to there.
+            positions: self.reached.clone(),
         };
         // A replay from the lowest mark needs every entry after it.
         let mut floor = self.head;
@@ -193,7 +208,10 @@ impl Writer {
         let mut marks = marks.into_iter().peekable();
         while marks.peek().is_some() {
             put_record(&mut bytes, |out| {
-                for mark in marks.by_ref().take(MARKS_MAX) {
+                let start = out.len();
+                while out.len() - start < MARKS_BYTES
+                    && let Some(mark) = marks.next()
+                {
                     floor = floor.min(mark.fold.lsn);
                     put_entry(out, &Entry { lsn: self.head, what: What::Session(Box::new(mark.clone())) });
                 }
