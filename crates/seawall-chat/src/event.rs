@@ -141,6 +141,9 @@ pub enum Kind {
     /// One's own profile changed.
     #[serde(rename = "USER_UPDATE")]
     UserUpdate,
+    /// An answer is refused for now. Made by gateways, for one session each.
+    #[serde(rename = "RATE_LIMITED")]
+    RateLimited,
     /// A session goes on: everything it had missed was sent. Made by gateways, for one session each.
     #[serde(rename = "RESUMED")]
     Resumed,
@@ -217,6 +220,7 @@ impl Kind {
             Kind::ReactionRemoveEmoji => "MESSAGE_REACTION_REMOVE_EMOJI",
             Kind::TypingStart => "TYPING_START",
             Kind::UserUpdate => "USER_UPDATE",
+            Kind::RateLimited => "RATE_LIMITED",
             Kind::Resumed => "RESUMED",
         }
     }
@@ -250,7 +254,7 @@ impl Kind {
             | Kind::ReactionRemoveAll
             | Kind::ReactionRemoveEmoji => (GUILD_MESSAGE_REACTIONS, DIRECT_MESSAGE_REACTIONS),
             Kind::TypingStart => (GUILD_MESSAGE_TYPING, DIRECT_MESSAGE_TYPING),
-            Kind::MembersChunk | Kind::UserUpdate | Kind::Resumed => return None,
+            Kind::MembersChunk | Kind::UserUpdate | Kind::RateLimited | Kind::Resumed => return None,
         })
     }
 }

@@ -199,6 +199,30 @@ pub struct Emoji {
     pub name: String,
 }
 
+/// The longest emoji: a family of four with skin tones has 41 bytes.
+const EMOJI_BYTES_MAX: usize = 64;
+
+impl Emoji {
+    /// Whether a text can be one emoji: characters from the blocks emoji come from, and what joins and changes them. Not
+    /// a list of all there are, which grows every year: what is let through wrongly is shown as a box.
+    #[must_use]
+    pub fn is_one(text: &str) -> bool {
+        // What makes a digit, `#` or `*` a keycap.
+        let is_key = text.ends_with('\u{20E3}');
+        let picture = |c: char| {
+            matches!(c,
+                '\u{A9}' | '\u{AE}' | '\u{203C}' | '\u{2049}' | '\u{2122}' | '\u{2139}' | '\u{3030}' | '\u{303D}'
+                | '\u{3297}' | '\u{3299}' | '\u{2190}'..='\u{2BFF}' | '\u{1F000}'..='\u{1FAFF}')
+                || (is_key && (c.is_ascii_digit() || matches!(c, '#' | '*')))
+        };
+        // Tags spell the flags of England, Scotland and Wales.
+        let joins = |c: char| matches!(c, '\u{200D}' | '\u{FE0F}' | '\u{20E3}' | '\u{E0020}'..='\u{E007F}');
+        text.len() <= EMOJI_BYTES_MAX
+            && text.chars().next().is_some_and(picture)
+            && text.chars().all(|c| picture(c) || joins(c))
+    }
+}
+
 /// Reactions with one emoji, as one reader sees them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reaction {
@@ -341,6 +365,38 @@ pub struct Invite {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn emoji_are_told_from_words() {
+        for good in [
+            "👍",
+            "👍🏽",
+            "❤️",
+            "❤",
+            "✅",
+            "✔",
+            "1️⃣",
+            "#️⃣",
+            "👨‍👩‍👧‍👦",
+            "🇩🇪",
+            "🏴󠁧󠁢󠁥󠁮󠁧󠁿",
+            "🏴󠁧󠁢󠁳󠁣󠁴󠁿",
+            "©",
+            "™️",
+            "ℹ️",
+            "🅰️",
+            "㊙️",
+        ] {
+            assert!(Emoji::is_one(good), "{good}");
+        }
+        for bad in [
+            "", "a", "1", "name:123", "👍a", "👍 ", " ", "\n", "\0", "\u{7}", "é", "ä", "日", "€", "—",
+            "\u{FE0F}", "\u{200D}",
+        ] {
+            assert!(!Emoji::is_one(bad), "{bad}");
+        }
+        assert!(!Emoji::is_one(&"👍".repeat(20)));
+    }
 
     #[test]
     fn moments_are_written_with_microseconds_and_an_offset() {

@@ -17,12 +17,13 @@
 //!
 //! ## Who may
 //!
-//! Who calls from this machine itself, or shows one of the exposure tokens. A proxy on this machine calls from it
-//! too, so a call that says it was passed on needs a token; so does one made by a browser, which would make it for
-//! any page it shows.
+//! Who shows one of the exposure tokens. Where there are none, whoever calls from this machine itself: a proxy on it
+//! calls from it too, and need not say that it passes on what others ask, so who has one gives itself tokens. A call
+//! that does say so is refused, and so is one made by a browser, which would make it for any page it shows; some
+//! pages come from a name that was made to mean this machine, and that name is what they ask for.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
@@ -31,7 +32,8 @@ use axum::handler::Handler;
 use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::{get, post, put};
-use http::header::{AUTHORIZATION, FORWARDED, ORIGIN, VIA};
+use http::header::{AUTHORIZATION, FORWARDED, HOST, ORIGIN, VIA};
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use seawall_net::listeners::Writes;
 use seawall_policy::deadline::Deadline;
@@ -175,10 +177,23 @@ async fn gate(State(api): State<Arc<Api>>, request: Request, next: Next) -> Resp
 }
 
 fn is_operator(peer: Option<SocketAddr>, headers: &HeaderMap, tokens: &Arc<[String]>) -> bool {
+    if !tokens.is_empty() {
+        let shown = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+        return Writes::Token(tokens.clone()).allows(shown);
+    }
     let is_here = peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
     let is_passed_on = PASSED_ON.iter().any(|name| headers.contains_key(name));
-    let shown = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
-    (is_here && !is_passed_on) || Writes::Token(tokens.clone()).allows(shown)
+    is_here && !is_passed_on && headers.get(HOST).is_some_and(names_this_machine)
+}
+
+/// Whether `Host` has an address that only this machine has, or its one fixed name.
+fn names_this_machine(host: &HeaderValue) -> bool {
+    let Some(authority) = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()) else {
+        return false;
+    };
+    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 /// One call of the operator.
@@ -391,29 +406,56 @@ async fn pin_ladder(mut call: Call) -> Answer {
 mod tests {
     use super::*;
 
+    fn may(peer: &str, headers: &[(&'static str, &'static str)], tokens: &[&str]) -> bool {
+        let headers = headers
+            .iter()
+            .map(|(k, v)| (HeaderName::from_static(k), HeaderValue::from_static(v)))
+            .collect::<HeaderMap>();
+        let tokens = tokens.iter().map(|token| (*token).to_owned()).collect::<Arc<[String]>>();
+        is_operator(Some(peer.parse().unwrap()), &headers, &tokens)
+    }
+
     #[test]
-    fn the_operator_is_here_or_has_a_token() {
-        let tokens: Arc<[String]> = ["s3cret".to_owned()].into();
-        let none: Arc<[String]> = Arc::default();
-        let may = |peer: &str, headers: &[(&'static str, &'static str)], tokens| {
-            let headers = headers
-                .iter()
-                .map(|(k, v)| (HeaderName::from_static(k), HeaderValue::from_static(v)))
-                .collect::<HeaderMap>();
-            is_operator(Some(peer.parse().unwrap()), &headers, tokens)
-        };
-        assert!(may("127.0.0.1:9", &[], &tokens) && may("[::1]:9", &[], &tokens));
-        assert!(may("127.0.0.1:9", &[], &none));
-        assert!(!may("192.0.2.1:9", &[], &tokens) && !may("192.0.2.1:9", &[], &none));
-        assert!(may("192.0.2.1:9", &[("authorization", "Bearer s3cret")], &tokens));
-        assert!(!may("192.0.2.1:9", &[("authorization", "Bearer s3cre")], &tokens));
-        assert!(!may("192.0.2.1:9", &[("authorization", "Bearer ")], &none));
-        for passed_on in ["x-forwarded-for", "forwarded", "via", "origin", "sec-fetch-site"] {
-            let headers = [(passed_on, "127.0.0.1")];
-            assert!(!may("127.0.0.1:9", &headers, &tokens), "{passed_on}");
-            let with = [(passed_on, "127.0.0.1"), ("authorization", "Bearer s3cret")];
-            assert!(may("127.0.0.1:9", &with, &tokens), "{passed_on}");
+    fn where_there_are_tokens_the_operator_has_one() {
+        for peer in ["127.0.0.1:9", "[::1]:9", "192.0.2.1:9"] {
+            // A proxy that says nothing of itself looks like this.
+            assert!(!may(peer, &[("host", "127.0.0.1:7020")], &["s3cret"]), "{peer}");
+            assert!(!may(peer, &[("authorization", "Bearer s3cre")], &["s3cret"]), "{peer}");
+            assert!(may(peer, &[("authorization", "Bearer s3cret")], &["other", "s3cret"]), "{peer}");
+            let passed_on = [("via", "1.1 a"), ("authorization", "Bearer s3cret")];
+            assert!(may(peer, &passed_on, &["s3cret"]), "{peer}");
         }
-        assert!(!is_operator(None, &HeaderMap::new(), &tokens));
+    }
+
+    #[test]
+    fn where_there_are_none_the_operator_is_here() {
+        for peer in ["127.0.0.1:9", "[::1]:9", "[::ffff:127.0.0.1]:9"] {
+            assert!(may(peer, &[("host", "127.0.0.1:7020")], &[]), "{peer}");
+        }
+        assert!(!may("192.0.2.1:9", &[("host", "127.0.0.1:7020")], &[]));
+        assert!(!may("192.0.2.1:9", &[("host", "127.0.0.1"), ("authorization", "Bearer ")], &[]));
+        for passed_on in ["x-forwarded-for", "forwarded", "via", "origin", "sec-fetch-site"] {
+            let headers = [("host", "127.0.0.1:7020"), (passed_on, "127.0.0.1")];
+            assert!(!may("127.0.0.1:9", &headers, &[]), "{passed_on}");
+        }
+        assert!(!is_operator(
+            None,
+            &HeaderMap::from_iter([(HOST, HeaderValue::from_static("::1"))]),
+            &Arc::default()
+        ));
+    }
+
+    /// A page of a name that its owner lets mean 127.0.0.1 is of one origin with this port.
+    #[test]
+    fn who_asks_for_another_name_is_not_here() {
+        for host in ["localhost", "LocalHost:7020", "127.0.0.1", "127.9.9.9:1", "[::1]", "[::1]:7020"] {
+            assert!(may("127.0.0.1:9", &[("host", host)], &[]), "{host}");
+        }
+        for host in
+            ["evil.example:7020", "localhost.evil.example", "127.0.0.1.nip.io", "10.0.0.1", "", "a b", "@"]
+        {
+            assert!(!may("127.0.0.1:9", &[("host", host)], &[]), "{host}");
+        }
+        assert!(!may("127.0.0.1:9", &[], &[]));
     }
 }

@@ -223,6 +223,8 @@ impl Hub {
         loop {
             while let Some(next) = said.pop_front() {
                 let ended = match next {
+                    // We have said goodbye: what it says now is for nobody.
+                    Said::Text(_) if link.phase() != Phase::Open => continue,
                     Said::Text(text) => match self.obey(link, session, hearing, &text) {
                         Ok(()) => continue,
                         Err(close) => self.refuse(link, close),

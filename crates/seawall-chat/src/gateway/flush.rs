@@ -125,10 +125,12 @@ impl Hub {
         looked
     }
 
-    /// What it has not heard is no longer in memory. It comes back and resumes from the journal.
+    /// What it has not heard is no longer in memory. It comes back and resumes from the journal. It stays marked, so
+    /// that it passes nothing until then, whatever its client still says.
     pub(super) fn fell_off(&self, state: &mut State, link: &Link) {
-        state.is_dirty = false;
-        self.metrics.fallen.inc();
-        link.close(Close::Again("Too slow."));
+        debug_assert!(state.is_dirty, "only who has something to hear is behind");
+        if link.close(Close::Again("Too slow.")) {
+            self.metrics.fallen.inc();
+        }
     }
 }

@@ -18,7 +18,7 @@ use super::hub::{Hub, random};
 use super::link::{Link, Phase};
 use super::payload::{Close, Identify};
 use super::ready;
-use super::replica;
+use super::replica::{self, Shared};
 use super::session::Session;
 use super::view::View;
 use crate::event::intents;
@@ -28,8 +28,11 @@ use crate::storage::{SessionRecord, Trouble};
 
 /// Intents that Discord grants on request only.
 const PRIVILEGED: u64 = intents::GUILD_MEMBERS | intents::GUILD_PRESENCES | intents::MESSAGE_CONTENT;
-/// Bytes that may wait in memory while the guilds are written.
+/// Guilds written before others may run.
 const WRITE_AHEAD: usize = 16;
+
+/// A guild that is about to be heard of. While its state is held, it is not forgotten.
+pub(super) type Held = (Id, Option<Shared>);
 
 /// What became of a wish to open or to resume.
 pub(super) enum Outcome {
@@ -75,27 +78,44 @@ impl Hub {
             self.end(&session);
             return Err(no_answer(&trouble));
         }
+        self.still_good(&session, &wish.token).await?;
         self.begin(link, &session, &user, &directs).await;
         self.metrics.identifies.inc();
         self.presences.due(&session);
         Ok(Outcome::In(session))
     }
 
+    /// Whether a token is still good now that its session is in the order, where the news of a new one finds it. Before,
+    /// they may have come to nobody.
+    ///
+    /// # Errors
+    /// It is not; the session has ended.
+    pub(super) async fn still_good(&self, session: &Arc<Session>, token: &str) -> Result<(), Close> {
+        let close = match self.storage.user_of_token(token).await {
+            Ok(Some(_)) => return Ok(()),
+            Ok(None) => Close::BadToken,
+            Err(trouble) => no_answer(&trouble),
+        };
+        self.end_with(session, close);
+        Err(close)
+    }
+
     /// Loads the guilds of a user; which there are. What was committed by now has been followed then: the client is
-    /// not told first what is, and then how it came to be.
-    pub(super) async fn guilds_of(&self, user: Id, part: Part) -> Result<Vec<Id>, Trouble> {
+    /// not told first what is, and then how it came to be. To be kept until [`Hub::view_of`] has seen them.
+    pub(super) async fn guilds_of(&self, user: Id, part: Part) -> Result<Vec<Held>, Trouble> {
         let mut guilds = self.storage.guilds_of(user).await?;
         guilds.retain(|guild| part.has(*guild));
         let shards: BTreeSet<u32> = guilds.iter().map(|guild| self.storage.shard_of_guild(*guild)).collect();
-        for guild in &guilds {
-            self.replica.loaded(*guild).await?;
+        let mut held = Vec::with_capacity(guilds.len());
+        for guild in guilds {
+            held.push((guild, self.replica.loaded(guild).await?));
         }
         for shard in shards {
             let newest = self.storage.position(shard).await?;
             // Without an owner nothing is followed, and what is here is all there is to begin with.
             self.replica.followed(shard, newest).await;
         }
-        Ok(guilds)
+        Ok(held)
     }
 
     /// Puts the session into the order.
@@ -105,7 +125,7 @@ impl Hub {
         wish: &Identify,
         user: Id,
         token_hash: [u8; 32],
-        guilds: &[Id],
+        guilds: &[Held],
     ) -> Result<Arc<Session>, Close> {
         let id = SessionId(random().map_err(|fault| {
             tracing::error!(error = %chain(&fault), "no session can be opened");
@@ -139,9 +159,16 @@ impl Hub {
     }
 
     /// What a user sees now of those of its guilds that are here; kept up to date from now on.
-    pub(super) fn view_of(&self, order: &mut super::hub::Order, user: Id, part: Part, guilds: &[Id]) -> View {
+    pub(super) fn view_of(
+        &self,
+        order: &mut super::hub::Order,
+        user: Id,
+        part: Part,
+        guilds: &[Held],
+    ) -> View {
         let joined = order.seen.iter().filter(|(guild, seen)| part.has(**guild) && seen.contains_key(&user));
-        let mut all: Vec<Id> = joined.map(|(guild, _)| *guild).chain(guilds.iter().copied()).collect();
+        let mut all: Vec<Id> =
+            joined.map(|(guild, _)| *guild).chain(guilds.iter().map(|held| held.0)).collect();
         all.sort_unstable();
         all.dedup();
         let mut view = Vec::new();
@@ -173,8 +200,10 @@ impl Hub {
                     // Left again in this moment; its number is given all the same.
                     None => link.send(&ready::dispatch("GUILD_DELETE", s, &format!(r#"{{"id":"{guild}"}}"#))),
                 }
-                if n % WRITE_AHEAD == WRITE_AHEAD - 1 {
+                // What is held is bounded, and a guild may be as large as the bound.
+                if link.is_holding() {
                     link.drained().await;
+                } else if n % WRITE_AHEAD == WRITE_AHEAD - 1 {
                     tokio::task::yield_now().await;
                 }
                 if link.phase() != Phase::Open {

@@ -118,6 +118,13 @@ impl Inbox {
         is_told
     }
 
+    /// What these show is to be told as soon as there is room.
+    pub(super) fn owe(&self, users: Vec<Id>, now: Mono) {
+        let mut held = self.held();
+        held.owed.extend(users);
+        held.owed_at.get_or_insert(now);
+    }
+
     fn has_room_for_presence(&self) -> bool {
         let effects = self.calm.ladder.effects();
         !effects.presence_off

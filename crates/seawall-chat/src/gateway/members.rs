@@ -1,26 +1,66 @@
 //! GUILD_MEMBERS_CHUNK: the members a client asks for, in pieces.
+//!
+//! All members of a large guild are tens of megabytes, which go through the journal and the ring as everything does. So
+//! they are for who hears of members anyway, and once in a while.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
+use seawall_policy::Mono;
 use serde_json::{Value, json};
 
 use super::entry::What;
 use super::hub::{Hub, to_session};
 use super::payload::{Members, Which};
-use super::session::Session;
-use crate::event::Kind;
+use super::session::{Session, State};
+use crate::event::{Kind, intents};
 use crate::model::Member;
 use crate::state::GuildState;
 
 /// Members in one piece (Discord's number).
 const CHUNK: usize = 1000;
+/// A session is told all members of one guild once in so long (Discord's limit).
+const ALL_EVERY: Duration = Duration::from_secs(30);
+/// The client's event that asks for members, as RATE_LIMITED names it.
+const REQUEST_MEMBERS: u8 = 8;
+
+/// What becomes of a wish.
+#[derive(Debug, PartialEq)]
+enum Verdict {
+    Answer,
+    /// Too soon; it may ask again after this time.
+    Wait(Duration),
+    Ignore,
+}
 
 impl Hub {
-    /// Answers REQUEST_GUILD_MEMBERS. Of a guild the session does not see nothing is said.
+    /// Answers REQUEST_GUILD_MEMBERS. Nothing is said of a guild the session does not see, nor of all members to a
+    /// session that has not the intent for them.
     pub(super) fn members(&self, session: &Arc<Session>, wish: &Members) {
-        if !session.lock().fold.view.has(wish.guild) {
-            return;
+        let verdict = judge(&mut session.lock(), wish, self.clock.now());
+        match verdict {
+            Verdict::Answer => self.tell_members(session, wish),
+            Verdict::Wait(time) => {
+                let mut meta = json!({ "guild_id": wish.guild });
+                if let Some(nonce) = &wish.nonce {
+                    meta["nonce"] = json!(nonce);
+                }
+                let retry_after = time.as_secs_f64();
+                let d = json!({ "opcode": REQUEST_MEMBERS, "retry_after": retry_after, "meta": meta });
+                self.tell_one(session, to_session(session.id, Kind::RateLimited, d.to_string()));
+            }
+            Verdict::Ignore => {}
         }
+    }
+
+    fn tell_one(&self, session: &Session, what: What) {
+        if let Err(refused) = self.append(&mut self.order(), vec![what]) {
+            let (session, trouble) = (session.id, refused.trouble);
+            tracing::debug!(%session, %trouble, "members that were asked for are not sent");
+        }
+    }
+
+    fn tell_members(&self, session: &Arc<Session>, wish: &Members) {
         let Some(state) = self.replica.here(wish.guild) else { return };
         let chunks: Vec<What> = {
             let state = state.read().unwrap_or_else(PoisonError::into_inner);
@@ -29,8 +69,29 @@ impl Hub {
             });
             chunks.into_iter().map(|d| to_session(session.id, Kind::MembersChunk, d.to_string())).collect()
         };
-        if let Err(refused) = self.append(&mut self.order(), chunks) {
-            tracing::debug!(trouble = %refused.trouble, "members that were asked for are not sent");
+        // One by one: others have something to say in between.
+        chunks.into_iter().for_each(|chunk| self.tell_one(session, chunk));
+    }
+}
+
+/// Decides about a wish, and remembers that it is answered.
+fn judge(state: &mut State, wish: &Members, now: Mono) -> Verdict {
+    if !state.fold.view.has(wish.guild) {
+        return Verdict::Ignore;
+    }
+    if !matches!(wish.which, Which::Named(_, None)) {
+        return Verdict::Answer;
+    }
+    if state.fold.intents & intents::GUILD_MEMBERS == 0 {
+        return Verdict::Ignore;
+    }
+    // So it is never longer than there are guilds.
+    state.told_all.retain(|(_, at)| now.since(*at) < ALL_EVERY);
+    match state.told_all.iter().find(|(guild, _)| *guild == wish.guild) {
+        Some((_, at)) => Verdict::Wait(ALL_EVERY.saturating_sub(now.since(*at))),
+        None => {
+            state.told_all.push((wish.guild, now));
+            Verdict::Answer
         }
     }
 }
@@ -95,6 +156,10 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::gateway::entry::{Mark, SessionId};
+    use crate::gateway::fold::{Fold, Part};
+    use crate::gateway::payload::Shown;
+    use crate::gateway::view::View;
     use crate::id::Id;
 
     fn state(count: u64) -> GuildState {
@@ -109,6 +174,34 @@ mod tests {
             channels: BTreeMap::new(),
             members: (1..=count).map(member).collect(),
         }
+    }
+
+    #[test]
+    fn all_members_are_for_who_hears_of_members_and_once_in_a_while() {
+        let session = |intents| {
+            let view = View::new([(Id(1), [].into()), (Id(2), [].into())]);
+            let (session, part) = (SessionId([1; 16]), Part::WHOLE);
+            let fold = Fold { session, user: Id(9), intents, part, s: 1, lsn: 1, view, skip: None };
+            Session::new(Mark { token_hash: [0; 32], generation: 0, fold }, 50, Shown::default(), Mono(0))
+        };
+        let ask = |session: &Session, guild, which, at| {
+            let wish = Members { guild: Id(guild), which, presences: false, nonce: None };
+            judge(&mut session.lock(), &wish, Mono(0) + Duration::from_secs(at))
+        };
+        let all = || Which::Named(String::new(), None);
+        let deaf = session(intents::GUILDS);
+        assert_eq!(ask(&deaf, 1, all(), 0), Verdict::Ignore);
+        for few in [Which::Named(String::new(), Some(100)), Which::Ids(vec![Id(9)])] {
+            assert_eq!(ask(&deaf, 1, few, 0), Verdict::Answer);
+        }
+        let hears = session(intents::GUILD_MEMBERS);
+        assert_eq!(ask(&hears, 3, all(), 0), Verdict::Ignore, "it is not in that guild");
+        assert_eq!(ask(&hears, 1, all(), 0), Verdict::Answer);
+        assert_eq!(ask(&hears, 2, all(), 10), Verdict::Answer);
+        assert_eq!(ask(&hears, 1, all(), 10), Verdict::Wait(Duration::from_secs(20)));
+        assert_eq!(ask(&hears, 1, all(), 30), Verdict::Answer);
+        assert_eq!(ask(&hears, 1, all(), 30), Verdict::Wait(ALL_EVERY));
+        assert_eq!(hears.lock().told_all.len(), 2);
     }
 
     fn asked(count: u64, which: Which) -> Vec<Value> {

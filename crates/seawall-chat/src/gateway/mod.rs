@@ -38,6 +38,8 @@ mod scene;
 mod sequencer;
 mod session;
 mod sweep;
+#[cfg(test)]
+mod tests;
 pub mod view;
 mod views;
 mod wire;
@@ -57,7 +59,7 @@ pub use replica::{Replica, Shared};
 pub fn start(hub: &Arc<Hub>, from: &[Position], host: &Host) {
     let news = hub.owner.subscribe(hub.gateway.clone(), from.to_vec());
     host.tasks.vital("chat-sequencer", hub.clone().sequence(news));
-    host.tasks.vital("chat-presences", hub.clone().report(Rng::new(host.seed)));
+    host.tasks.vital("chat-gateway-presences", hub.clone().report(Rng::new(host.seed)));
     host.tasks.vital("chat-sessions", hub.clone().look_after());
     host.tasks.vital("chat-drain", hub.clone().drain());
 }

@@ -156,14 +156,17 @@ impl Replica {
         self.lock().clear();
     }
 
-    /// Forgets guilds that nobody `needs`, those first that nobody has looked at for the longest time, until `max` of
-    /// them are left. How many guilds are here then.
+    /// Forgets guilds that nobody `needs` or holds, those first that nobody has looked at for the longest time, until
+    /// `max` of them are left. How many guilds are here then.
     pub(super) fn trim(&self, max: usize, needs: impl Fn(Id) -> bool) -> usize {
         let mut guilds = self.lock();
         let mut idle: Vec<_> = guilds
             .iter()
             .filter_map(|(id, known)| match known {
-                Known::Here(here) if !needs(*id) => Some((here.looked_at, *id)),
+                // New holders find it through the lock that is held here.
+                Known::Here(here) if !needs(*id) && Arc::strong_count(&here.state) == 1 => {
+                    Some((here.looked_at, *id))
+                }
                 _ => None,
             })
             .collect();

@@ -28,6 +28,10 @@ use crate::metrics::Resume;
 use crate::storage::{self, SessionRecord};
 use crate::targets::RESUME_EVENTS_MAX;
 
+/// Bytes of payloads a replay gathers for one session: 5,000 of the longest messages, and less than the journal takes
+/// at once.
+const HEARD_BYTES_MAX: usize = 48 << 20;
+
 /// Why a session cannot be gone on with, if it cannot.
 pub(super) enum Refusal {
     /// INVALID_SESSION.
@@ -49,11 +53,12 @@ pub(super) struct Replay {
     seq: u64,
     /// What it has not heard, for this session alone.
     heard: Vec<What>,
+    heard_bytes: usize,
 }
 
 impl Replay {
     pub(super) fn new(fold: Fold, seq: u64) -> Replay {
-        Replay { fold, seq, heard: Vec::new() }
+        Replay { fold, seq, heard: Vec::new(), heard_bytes: 0 }
     }
 
     /// Goes over one entry.
@@ -63,9 +68,10 @@ impl Replay {
             return Ok(());
         }
         if let (What::Dispatch { t, .. }, Some(d)) = (&slot.entry().what, slot.payload(heard.content)) {
+            self.heard_bytes += d.len();
             self.heard.push(to_session(self.fold.session, *t, d));
         }
-        if self.heard.len() as u64 > RESUME_EVENTS_MAX {
+        if self.heard.len() as u64 > RESUME_EVENTS_MAX || self.heard_bytes > HEARD_BYTES_MAX {
             Err(Refusal::Invalid(Resume::TooFar))
         } else {
             Ok(())
@@ -126,7 +132,12 @@ impl Hub {
         if !is_valid {
             return Err(Close::BadToken.into());
         }
-        self.go_on(link, id, seq, &record).await
+        let (session, how) = self.go_on(link, id, seq, &record).await?;
+        if matches!(how, Resume::Adopted) {
+            // It was nobody's here while it was taken over, so that nobody could end it for an old token.
+            self.still_good(&session, &wish.token).await?;
+        }
+        Ok((session, how))
     }
 
     /// Goes on with a session that was where its record says when it was read.

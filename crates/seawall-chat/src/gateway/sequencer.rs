@@ -27,8 +27,9 @@ use crate::owner::{News, Subscription};
 const NEWS_MAX: usize = 512;
 /// Pause before a batch is tried again that the journal did not take, or a guild that could not be loaded.
 const AGAIN: Duration = Duration::from_millis(200);
-/// Times a guild that somebody joins is tried to be loaded, before the join is left to the next session.
-const LOADS_MAX: u32 = 25;
+/// Times a guild that somebody joins is tried to be loaded, before the join is left to the next session. Everybody here
+/// waits meanwhile.
+const LOADS_MAX: u32 = 5;
 
 impl Hub {
     /// Follows the news until the system stops.
@@ -57,8 +58,10 @@ impl Hub {
 
     /// Puts a batch of news in order.
     pub(super) async fn take(&self, batch: Vec<News>) {
+        // Held until somebody hears of them; what nobody holds or hears of may be forgotten.
+        let mut held = Vec::new();
         for news in &batch {
-            self.prepare(news).await;
+            held.extend(self.prepare(news).await);
         }
         let mut batch = batch.into_iter();
         while batch.len() > 0 {
@@ -113,24 +116,25 @@ impl Hub {
     }
 
     /// Loads the guild that a user of this process joins.
-    async fn prepare(&self, news: &News) {
-        let News::Durable { event, .. } = news else { return };
-        let (Kind::MemberAdd, Some(guild)) = (event.t, event.to.guild()) else { return };
-        let Some(user) = views::member_of(event) else { return };
+    async fn prepare(&self, news: &News) -> Option<replica::Shared> {
+        let News::Durable { event, .. } = news else { return None };
+        let (Kind::MemberAdd, Some(guild)) = (event.t, event.to.guild()) else { return None };
+        let user = views::member_of(event)?;
         if !self.order().is_here(user) {
-            return;
+            return None;
         }
         for _ in 0..LOADS_MAX {
             match self.replica.loaded(guild).await {
-                Ok(_) => return,
+                Ok(state) => return state,
                 Err(trouble) => {
                     tracing::warn!(%guild, %trouble, "a guild that was joined cannot be loaded yet")
                 }
             }
             if !self.tasks.sleep(AGAIN).await {
-                return;
+                return None;
             }
         }
+        None
     }
 
     /// The entries of as much of a batch as one record may have, and which users have left which guilds.
@@ -139,7 +143,7 @@ impl Hub {
         let mut order = self.order();
         let (mut whats, mut left) = (Vec::new(), Vec::new());
         let mut has_moved = false;
-        let (mut moved, mut missed) = (Vec::new(), Vec::new());
+        let (mut moved, mut renewed, mut missed) = (Vec::new(), Vec::new(), Vec::new());
         let mut room = Room::default();
         while room.is_left(&whats)
             && let Some(news) = batch.next()
@@ -159,6 +163,7 @@ impl Hub {
                     left.extend(self.durable(&mut order, (shard, at), event, &mut whats));
                 }
                 News::Moved { moved: session, .. } => moved.push(session),
+                News::Renewed { renewed: token, .. } => renewed.push(token),
                 News::Passed { .. } => {}
                 News::Missed { shard, now } => missed.push((shard, now)),
                 News::Ephemeral(event) => {
@@ -176,6 +181,7 @@ impl Hub {
                 }
                 News::Owner { epoch } => {
                     tracing::info!(epoch, "following an owner");
+                    self.presences.doubt(now);
                     self.presences.report_all(order.sessions.values());
                 }
             }
@@ -185,6 +191,7 @@ impl Hub {
         }
         drop(order);
         moved.iter().for_each(|moved| self.moved(moved));
+        renewed.iter().for_each(|renewed| self.renewed(renewed));
         missed.into_iter().for_each(|(shard, now)| self.missed(shard, now));
         (whats, left)
     }

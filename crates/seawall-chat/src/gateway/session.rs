@@ -53,6 +53,8 @@ pub(super) struct State {
     pub(super) is_shown_late: bool,
     /// It will not come back.
     pub(super) is_over: bool,
+    /// Of which guilds it was told all members lately, and when: no more often than its client may ask.
+    pub(super) told_all: Vec<(Id, Mono)>,
 }
 
 impl Session {
@@ -79,6 +81,7 @@ impl Session {
                 is_report_due: false,
                 is_shown_late: false,
                 is_over: false,
+                told_all: Vec::new(),
             }),
         })
     }

@@ -13,7 +13,7 @@ use super::hub::Hub;
 use super::link::{Link, Phase};
 use super::payload::Close;
 use super::session::Session;
-use crate::storage::Moved;
+use crate::storage::{Moved, Renewed};
 
 /// How often all sessions are looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -40,14 +40,20 @@ impl Hub {
             }
             self.roll(now);
             self.forget_starts(now);
+            self.tell_lost(now);
             self.strangers.forget(now);
-            let needed: std::collections::HashSet<_> = self.order().seen.keys().copied().collect();
-            let guilds = self.replica.trim(self.config.guilds_idle_max, |guild| needed.contains(&guild));
-            self.metrics.guilds.set(guilds as i64);
+            self.metrics.guilds.set(self.trim() as i64);
             if ticks.is_multiple_of(CHORES_EVERY) {
                 self.chores().await;
             }
         }
+    }
+
+    /// Forgets guilds that no session hears of. Under the order's lock, so that nobody comes to hear of one meanwhile:
+    /// who is about to holds it. How many guilds are here then.
+    pub(super) fn trim(&self) -> usize {
+        let order = self.order();
+        self.replica.trim(self.config.guilds_idle_max, |guild| order.seen.contains_key(&guild))
     }
 
     /// Ends connections that nobody is at; gives back sessions whose client stayed away for too long.
@@ -120,6 +126,24 @@ impl Hub {
         if session.lock().generation < moved.generation {
             self.let_go(&session);
         }
+    }
+
+    /// Ends sessions that were opened with a token which is worth nothing any more. Their records stay until they are
+    /// swept: nobody can show that token again.
+    pub(super) fn renewed(&self, renewed: &Renewed) {
+        let all = self.order().by_user.get(&renewed.user).cloned().unwrap_or_default();
+        for session in all.iter().filter(|session| session.token_hash != renewed.token_hash) {
+            self.end_with(session, Close::BadToken);
+        }
+    }
+
+    /// Ends a session; its connection, if it has one, with these words.
+    pub(super) fn end_with(&self, session: &Arc<Session>, close: Close) {
+        let link = session.lock().link.clone();
+        if let Some(link) = link {
+            link.close(close);
+        }
+        self.end(session);
     }
 
     /// Sends clients away, a few at a time, when the system is asked to stop.

@@ -36,7 +36,7 @@ const TO_USERS: u8 = 3;
 const TO_SESSION: u8 = 4;
 
 /// A kind's byte is its place here: new ones come last, none is ever taken out.
-const KINDS: [Kind; 30] = [
+const KINDS: [Kind; 31] = [
     Kind::GuildCreate,
     Kind::GuildUpdate,
     Kind::GuildDelete,
@@ -67,6 +67,7 @@ const KINDS: [Kind; 30] = [
     Kind::TypingStart,
     Kind::UserUpdate,
     Kind::Resumed,
+    Kind::RateLimited,
 ];
 
 /// A kind's place in [`KINDS`].
@@ -102,6 +103,7 @@ const fn code(t: Kind) -> u8 {
         Kind::TypingStart => 27,
         Kind::UserUpdate => 28,
         Kind::Resumed => 29,
+        Kind::RateLimited => 30,
     }
 }
 

@@ -52,7 +52,7 @@ use self::reign::{Metrics, random};
 use crate::command::{Ask, Done};
 use crate::event::{Event, Presence};
 use crate::refusal::Refusal;
-use crate::storage::{Lease, Moved, Storage};
+use crate::storage::{Lease, Moved, Renewed, Storage};
 
 /// What a subscriber hears, in this order: `Owner` first; then, per shard, every durable event after the position it
 /// asked from, in the order of commits and without a gap; ephemeral ones in between.
@@ -82,6 +82,15 @@ pub enum News {
         /// Which session, and who has it.
         moved: Moved,
     },
+    /// A user has a new token, and earlier ones are worth nothing.
+    Renewed {
+        /// Which shard.
+        shard: u32,
+        /// Its place there.
+        at: Position,
+        /// Whose, and which is good.
+        renewed: Renewed,
+    },
     /// Something that tells nothing, or nothing this build knows, was committed; only its place matters.
     Passed {
         /// Which shard.
@@ -110,6 +119,7 @@ impl News {
         match self {
             News::Durable { shard, at, .. }
             | News::Moved { shard, at, .. }
+            | News::Renewed { shard, at, .. }
             | News::Passed { shard, at }
             | News::Missed { shard, now: at } => Some((*shard, *at)),
             News::Owner { .. } | News::Ephemeral(_) | News::Presence(_) => None,

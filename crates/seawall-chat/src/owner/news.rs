@@ -116,6 +116,7 @@ impl<'a> Feed<'a> {
                         let news = match told {
                             Some(Told::Event(event)) => News::Durable { shard: index, at, event },
                             Some(Told::Moved(moved)) => News::Moved { shard: index, at, moved },
+                            Some(Told::Renewed(renewed)) => News::Renewed { shard: index, at, renewed },
                             None => News::Passed { shard: index, at },
                         };
                         self.tell(news).await?;

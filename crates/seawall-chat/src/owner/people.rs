@@ -16,7 +16,7 @@ use crate::command::{Ask, Command, Done, Patch};
 use crate::id::Id;
 use crate::model::User;
 use crate::refusal::Refusal;
-use crate::storage::{self, Home, folded, hk_channel, hk_direct, hk_name, hk_user, idem, ops};
+use crate::storage::{self, Home, Renewed, folded, hk_channel, hk_direct, hk_name, hk_user, idem, ops};
 
 /// Does what one order asks, and answers it.
 pub(super) async fn serve(reign: &Arc<Reign>, order: Order) {
@@ -75,7 +75,9 @@ impl Desk<'_> {
         global_name: Option<String>,
         bot: bool,
     ) -> Answer {
+        let naming = self.reign.naming.lock().await;
         let id = self.claim_name(key, &username, self.reign.next_id()).await?;
+        self.need_name(&username, id).await?;
         let user = users::create(id, username, global_name, bot);
         let hk = hk_user(id);
         let token = storage::make_token(id, &self.reign.random::<33>().await?);
@@ -85,6 +87,7 @@ impl Desk<'_> {
         batch.key = Some(idem(hk, key, b"create user"));
         batch.owned = Some(self.reign.owned(hk));
         let (committed, _) = self.reign.settle(batch, self.deadline).await?;
+        drop(naming);
         let at = (self.reign.storage.shard_of(hk), committed.at);
         if !committed.again {
             return Ok(done(&json!({ "user": user, "token": token }), at, false));
@@ -95,7 +98,15 @@ impl Desk<'_> {
         Ok(done(&json!({ "user": user, "token": token }), at, true))
     }
 
-    /// Claims a name for a user. With a key tried before, the id of that try is given.
+    /// Whether a new user still has its name: somebody may have taken it over since an earlier try of this key.
+    async fn need_name(&self, username: &str, id: Id) -> Result<(), Stop> {
+        let store = &self.reign.storage;
+        let holder = store.user_named(username).await.map_err(Refusal::from)?;
+        let is_lost = holder != Some(id) && store.user(id).await.map_err(Refusal::from)?.is_none();
+        if is_lost { Err(users::taken().into()) } else { Ok(()) }
+    }
+
+    /// Claims a name for a user; `naming` is held. With a key tried before, the id of that try is given.
     async fn claim_name(&self, key: [u8; 16], username: &str, id: Id) -> Result<Id, Stop> {
         let hk = hk_name(username);
         let claim = |op| {
@@ -109,6 +120,9 @@ impl Desk<'_> {
                 // Somebody has it, unless whoever claimed it died before there was a user.
                 let store = &self.reign.storage;
                 let holder = store.user_named(username).await.map_err(Refusal::from)?.ok_or(Stop::Retry)?;
+                // A write of it that nobody waited for any longer may still be on its way.
+                let barrier = writes::barrier(&self.reign.target(Place::User(holder)));
+                self.reign.settle(barrier, self.deadline).await?;
                 if store.user(holder).await.map_err(Refusal::from)?.is_some() {
                     return Err(users::taken().into());
                 }
@@ -124,9 +138,10 @@ impl Desk<'_> {
 
     async fn fresh_token(&self, user: Id) -> Result<(String, (u32, seawall_store::Position)), Stop> {
         let token = storage::make_token(user, &self.reign.random::<33>().await?);
-        let hk = hk_user(user);
-        let put = ops::token_put(user, storage::token_hash(&token), self.reign.clock.wall());
+        let (hk, token_hash) = (hk_user(user), storage::token_hash(&token));
+        let put = ops::token_put(user, token_hash, self.reign.clock.wall());
         let mut batch = writes::plain(hk, vec![ops::tokens_revoke(user), put]);
+        batch.tell = vec![storage::renewed(&Renewed { user, token_hash })];
         batch.owned = Some(self.reign.owned(hk));
         let (committed, _) = self.reign.settle(batch, self.deadline).await?;
         Ok((token, (self.reign.storage.shard_of(hk), committed.at)))
@@ -143,6 +158,7 @@ impl Desk<'_> {
         let user = users::update(&before, username, global_name);
         let is_renamed = folded(&user.username) != folded(&before.username);
         if is_renamed {
+            let _naming = self.reign.naming.lock().await;
             self.claim_name(ask.key, &user.username, id).await?;
         }
         let hk = hk_user(id);

@@ -59,6 +59,8 @@ pub(super) struct Reign {
     /// What a caller over the network shows.
     pub(super) key: String,
     pub(super) actors: Actors,
+    /// Held while a name is taken, until its user is there: nobody else may think it abandoned meanwhile.
+    pub(super) naming: tokio::sync::Mutex<()>,
     pub(super) ephemerals: broadcast::Sender<Event>,
     pub(super) presences: Mutex<Presences>,
     /// The number of the newest change of a presence.
@@ -101,6 +103,7 @@ impl Reign {
             has_panic: host.plants.has("panic"),
             key,
             actors: Actors::default(),
+            naming: tokio::sync::Mutex::default(),
             ephemerals: broadcast::Sender::new(EPHEMERALS_MAX),
             presences: Mutex::default(),
             presence_number: watch::Sender::new(0),
@@ -110,7 +113,7 @@ impl Reign {
             listeners: AtomicUsize::new(0),
         });
         let ticking = reign.clone();
-        reign.tasks.vital("chat-presences", async move { ticking.tick().await });
+        reign.tasks.vital("chat-owner-presences", async move { ticking.tick().await });
         reign
     }
 

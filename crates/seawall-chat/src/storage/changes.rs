@@ -12,6 +12,8 @@ use crate::id::Id;
 pub const TOPIC: &str = "chat";
 /// The topic of sessions that another gateway has taken.
 const SESSION: &str = "session";
+/// The topic of users with a new token.
+const TOKEN: &str = "token";
 
 /// The cheapest read: it finds nothing, and every answer carries its position.
 const NOTHING: Sql =
@@ -28,6 +30,15 @@ pub struct Moved {
     pub generation: u64,
 }
 
+/// A user's tokens are worth nothing any more, but for one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewed {
+    /// Whose.
+    pub user: Id,
+    /// The one that is good: its [hash](super::token_hash).
+    pub token_hash: [u8; 32],
+}
+
 /// What a shard tells.
 #[derive(Debug, Clone)]
 pub enum Told {
@@ -35,6 +46,8 @@ pub enum Told {
     Event(Event),
     /// A session moved: the gateway that had it lets go.
     Moved(Moved),
+    /// Tokens were revoked: every gateway ends the sessions that were opened with them.
+    Renewed(Renewed),
 }
 
 /// An event as the store keeps it; `key` is the id of the guild, channel or user it is about.
@@ -52,6 +65,11 @@ pub(super) fn moved(moved: &Moved) -> seawall_store::Event {
     seawall_store::Event::new(SESSION, moved.session.as_bytes(), body)
 }
 
+pub(crate) fn renewed(renewed: &Renewed) -> seawall_store::Event {
+    let body = serde_json::to_vec(renewed).expect("two plain fields serialise");
+    seawall_store::Event::new(TOKEN, &renewed.user.0.to_be_bytes(), body)
+}
+
 /// What the store kept; `None` for something another build told of.
 ///
 /// # Errors
@@ -61,6 +79,7 @@ pub fn parse_event(event: &seawall_store::Event) -> Result<Option<Told>, Trouble
     match event.topic.as_str() {
         TOPIC => serde_json::from_slice(&event.body).map(|e| Some(Told::Event(e))).map_err(bad),
         SESSION => serde_json::from_slice(&event.body).map(|m| Some(Told::Moved(m))).map_err(bad),
+        TOKEN => serde_json::from_slice(&event.body).map(|r| Some(Told::Renewed(r))).map_err(bad),
         _ => Ok(None),
     }
 }
@@ -125,7 +144,7 @@ impl Storage {
             from = *last;
             let only = |(at, told)| match told {
                 Some(Told::Event(event)) => Some((at, event)),
-                Some(Told::Moved(_)) | None => None,
+                Some(Told::Moved(_) | Told::Renewed(_)) | None => None,
             };
             let events = told.into_iter().filter_map(only).collect::<Vec<_>>();
             if !events.is_empty() {

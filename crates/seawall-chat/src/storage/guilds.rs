@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use seawall_store::{Position, Row, Sql};
+use seawall_store::{Position, ReadError, Row, Sql};
 
 use super::rows::{id, json, opt_id, opt_text, small};
 use super::{Storage, Trouble, hk_guild, read_shard, rows};
@@ -11,7 +11,8 @@ use crate::model::{Channel, Guild, Member, Overwrite, Role, User};
 use crate::permissions::Permissions;
 use crate::state::GuildState;
 
-/// Rows taken at a time. A member with 250 roles has 6 KB, so that the store's bound on bytes is not met.
+/// Rows taken at a time, or fewer where they are large: a member with 250 roles has 6 KB, a channel with 500
+/// overwrites 60 KB.
 const PAGE_ROWS: usize = 2000;
 
 const GUILD: Sql = Sql {
@@ -131,15 +132,21 @@ impl Storage {
         parse: impl Fn(&Row) -> Result<T, Trouble>,
         key: impl Fn(&T) -> Id,
     ) -> Result<Vec<T>, Trouble> {
-        let mut all: Vec<T> = Vec::new();
+        let (mut all, mut step): (Vec<T>, _) = (Vec::new(), PAGE_ROWS);
         loop {
             let after = all.last().map_or(-1, |last| key(last).to_sql());
-            let args = vec![of.into(), after.into(), (PAGE_ROWS as i64).into()];
-            let found = self.read(sql, hk, args).await?.rows;
+            let args = vec![of.into(), after.into(), (step as i64).into()];
+            let found = match self.ask(sql, hk, args).await {
+                Err(ReadError::TooMany) if step > 1 => {
+                    step /= 2;
+                    continue;
+                }
+                found => found?.rows,
+            };
             for row in &found {
                 all.push(parse(row)?);
             }
-            if found.len() < PAGE_ROWS {
+            if found.len() < step {
                 return Ok(all);
             }
         }

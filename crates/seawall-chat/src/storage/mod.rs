@@ -34,14 +34,14 @@ use seawall_store::{
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-pub use changes::{Moved, TOPIC, Told, event, parse_event};
+pub(crate) use changes::renewed;
+pub use changes::{Moved, Renewed, TOPIC, Told, event, parse_event};
 pub use directs::DIRECTS_MAX;
 pub use invites::INVITES_MAX;
 pub use lease::Lease;
 pub use messages::{PAGE_MAX, Page};
 pub use place::{
-    Home, folded, hk_channel, hk_direct, hk_guild, hk_invite, hk_name, hk_session, hk_user, idem, nonce_idem,
-    nonce_key,
+    Home, folded, hk_channel, hk_direct, hk_guild, hk_invite, hk_name, hk_session, hk_user, idem, nonce_key,
 };
 pub use schema::{SCHEMA, SET};
 pub use sessions::SessionRecord;

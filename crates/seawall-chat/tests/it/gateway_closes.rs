@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::gateway_making::{ALL, Client, HANG, Process, call, config, guild, join, person, say};
+use crate::gateway_making::{ALL, Client, HANG, Person, Process, call, config, guild, join, ok, person, say};
 
 const JSON: &str = "?v=10&encoding=json";
 
@@ -53,6 +53,25 @@ async fn each_mistake_has_its_code_and_disturbs_nobody() {
     say(p.addr, &place, &ann, "still here").await;
     assert_eq!(other.dispatch("MESSAGE_CREATE").await["content"], "still here");
     assert!(p.metric(r#"seawall_chat_closes_total{code="4002"}"#) >= 5);
+}
+
+#[tokio::test]
+async fn who_has_an_old_token_is_thrown_out_everywhere() {
+    let data = tempdir().unwrap();
+    let (p, q) = (Process::start(data.path()).await, Process::start(data.path()).await);
+    let (ann, ben) = (person(p.addr, "ann").await, person(p.addr, "ben").await);
+    let mut old = [Client::with(p.addr, &ben, ALL).await, Client::with(q.addr, &ben, ALL).await];
+    let mut other = Client::with(p.addr, &ann, ALL).await;
+    let away = Client::with(p.addr, &ben, ALL).await;
+    let made = ok(p.addr, "POST", &format!("admin/users/{}/token", ben.id), "", Value::Null).await;
+    for client in &mut old {
+        assert_eq!(client.end().await, 4004);
+    }
+    let mut away = away.resume(q.addr, &ben).await;
+    assert_eq!(away.end().await, 4004);
+    other.beat().await;
+    let renewed = Person { token: made["token"].as_str().unwrap().to_owned(), ..ben };
+    Client::with(p.addr, &renewed, ALL).await.beat().await;
 }
 
 #[tokio::test]

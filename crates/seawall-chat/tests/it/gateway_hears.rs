@@ -144,6 +144,10 @@ async fn members_come_in_chunks_to_whoever_asked() {
     let chunk = client.dispatch("GUILD_MEMBERS_CHUNK").await;
     assert_eq!((&chunk["nonce"], &chunk["chunk_count"]), (&json!("n"), &json!(1)));
     assert_eq!(chunk["members"].as_array().unwrap().len(), 2);
+    client.say(8, json!({"guild_id": place.guild, "query": "", "limit": 0, "nonce": "again"})).await;
+    let limited = client.dispatch("RATE_LIMITED").await;
+    assert_eq!(limited["meta"], json!({"guild_id": place.guild, "nonce": "again"}));
+    assert!(limited["opcode"] == 8 && limited["retry_after"].as_f64().unwrap() <= 30.0, "{limited}");
     client.say(8, json!({"guild_id": place.guild, "user_ids": [ben.id, "1"], "presences": true})).await;
     let chunk = client.dispatch("GUILD_MEMBERS_CHUNK").await;
     assert_eq!((&chunk["members"][0]["user"]["id"], &chunk["not_found"]), (&json!(ben.id), &json!(["1"])));

@@ -151,7 +151,7 @@ pub(crate) async fn call(
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let auth = if token.is_empty() { String::new() } else { format!("Authorization: Bot {token}\r\n") };
     let request = format!(
-        "{method} /api/{path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{auth}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        "{method} /api/{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{auth}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
     let answer = async {

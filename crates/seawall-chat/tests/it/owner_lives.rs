@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use seawall_chat::command::{Ask, ChannelFields, Command, MessageFields};
+use seawall_chat::command::{Ask, ChannelFields, Command, MessageFields, Patch};
 use seawall_chat::id::Id;
 use seawall_chat::owner::News;
 use seawall_chat::owner::limits::{LEASE_TTL, Limits};
 use seawall_chat::refusal::Refusal;
-use seawall_chat::storage::{Home, Lease, Page, hk_guild, nonce_key};
+use seawall_chat::storage::{Home, Lease, Page, hk_guild, hk_name, idem, nonce_key, ops};
 use seawall_policy::Wall;
 use seawall_policy::deadline::Deadline;
 use seawall_store::{Batch, Epoch, Expect, Op, Owned, Sql, Why, Written};
@@ -600,4 +600,46 @@ async fn who_leaves_and_comes_back_at_once_is_still_found() {
     p.join(guild, bob).await;
     assert!(p.client.submit(leave).await.unwrap().again);
     assert_eq!(p.storage.guilds_of(bob).await.unwrap(), [guild]);
+}
+
+fn make(name: &str) -> Command {
+    Command::CreateUser { username: name.to_owned(), global_name: None, bot: false }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_who_want_a_name_at_once_one_gets_it() {
+    let data = tempdir().unwrap();
+    let p = Process::start_with(data.path(), 3, Limits::default()).await;
+    let ada = p.user("ada").await;
+    for round in 0..40 {
+        let name = format!("name{round}");
+        let rename = Command::UpdateUser { username: Some(name.clone()), global_name: Patch::Keep };
+        let (made, renamed) = tokio::join!(p.operate(make(&name)), p.act(ada, rename));
+        let outcome = (made.map(|_| ()), renamed.map(|_| ()));
+        assert!(outcome.0.is_ok() != outcome.1.is_ok(), "{name}: {outcome:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_was_taken_over_stays_where_it_is() {
+    const ANSWER: Sql = Sql { name: "keep an answer", text: "SELECT CAST($1 AS TEXT)" };
+    let data = tempdir().unwrap();
+    let p = Process::start(data.path()).await;
+    let first = ask(None, make("eve"));
+    // The first try of it ended after the name, before the user.
+    let (hk, nobody) = (hk_name("eve"), Id(77));
+    let answer = Op { sql: &ANSWER, args: vec![json!(nobody).to_string().into()], expect: Expect::Rows(1) };
+    let claim = Batch {
+        hk,
+        key: Some(idem(hk, first.key, b"claim a name")),
+        owned: None,
+        ops: vec![ops::name_claim("eve", nobody), answer],
+        tell: Vec::new(),
+    };
+    let patience = Deadline::after(p.host.clock.now(), PATIENCE);
+    assert!(matches!(p.storage.write(claim, patience).await, Written::Committed { .. }));
+    let second = p.user("eve").await;
+    assert_eq!(p.client.submit(first).await.unwrap_err().code(), 50035);
+    assert_eq!(p.storage.user_named("eve").await.unwrap(), Some(second));
+    assert!(p.storage.user(nobody).await.unwrap().is_none());
 }

@@ -27,7 +27,7 @@ use tokio::sync::watch;
 /// Far beyond anything a healthy server needs.
 const HANG: Duration = Duration::from_secs(30);
 
-/// The operator's token from elsewhere.
+/// The operator's token, where it has one.
 pub(crate) const OPERATOR: &str = "s3cret";
 
 /// A running chat.
@@ -60,7 +60,10 @@ pub(crate) fn no_limits() -> Rates {
 }
 
 pub(crate) fn host() -> Host {
-    let exposure = Exposure { insecure: false, tokens: [OPERATOR.to_owned()].into() };
+    host_with(Exposure::default())
+}
+
+fn host_with(exposure: Exposure) -> Host {
     Host {
         clock: Arc::new(SystemClock::new()),
         listeners: Listeners::new(exposure),
@@ -83,8 +86,16 @@ pub(crate) async fn chat() -> Chat {
 }
 
 pub(crate) async fn chat_with(rates: Rates) -> Chat {
+    start(rates, host()).await
+}
+
+/// One whose operator has a token.
+pub(crate) async fn exposed() -> Chat {
+    start(no_limits(), host_with(Exposure { insecure: false, tokens: [OPERATOR.to_owned()].into() })).await
+}
+
+async fn start(rates: Rates, host: Host) -> Chat {
     let data = tempfile::tempdir().unwrap();
-    let host = host();
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
     let config =
         Config { listen, shards: 2, rates, ladder: ladder::Policy::s0_chat_verbatim(), ..Config::default() };
@@ -170,8 +181,9 @@ impl Chat {
     pub(crate) async fn raw(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Answer {
         let length =
             if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-        let head =
-            format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}{length}\r\n");
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}{length}\r\n"
+        );
         send(self.addr, &[head.as_bytes(), body].concat()).await
     }
 

@@ -12,7 +12,7 @@ use seawall_chat::permissions::Permissions;
 use seawall_chat::refusal::Refusal;
 use seawall_chat::storage::{
     ChangesTrouble, Committed, Home, Lease, SCHEMA, SET, Storage, Told, Trouble, event, hk_guild, hk_user,
-    idem, nonce_idem, ops,
+    idem, nonce_key, ops,
 };
 use seawall_net::clock::SystemClock;
 use seawall_net::host::{Host, Life, Plants};
@@ -197,7 +197,7 @@ async fn a_message_its_key_its_epoch_and_its_event_are_one_batch() {
     let epoch = disk.storage.claim("chat").await.unwrap()[0];
     let batch = |id: u64, epoch| Batch {
         hk: home.hk(Id(11)),
-        key: Some(nonce_idem(home, Id(11), Id(3), "n1")),
+        key: Some(idem(home.hk(Id(11)), nonce_key(Id(11), Id(3), "n1"), b"nonce")),
         owned: Some(Owned { scope: "chat".to_owned(), epoch }),
         ops: vec![ops::message_insert(home, &Message { id: Id(id), ..said.clone() })],
         tell: vec![event(&typed(Kind::MessageCreate, 1, r#"{"id":"20"}"#), Id(1))],

@@ -1,7 +1,7 @@
 //! Guilds as a whole.
 
 use seawall_chat::id::Id;
-use seawall_chat::model::{Invite, Member, Overwrite, iso};
+use seawall_chat::model::{Channel, Invite, Member, Overwrite, iso};
 use seawall_chat::permissions::Permissions;
 use seawall_chat::storage::{Home, Page, Trouble, hk_guild, hk_invite, ops};
 use seawall_policy::{Clock, Wall};
@@ -87,8 +87,7 @@ async fn members_come_leave_are_banned_and_keep_up_with_their_profiles() {
     let bob = user(4, "bob");
     disk.write(hk, vec![ops::member_put(Id(G), &member(bob.clone()))]).await;
     let renamed = user(4, "bobby");
-    disk.write(hk, vec![ops::member_profile(Id(G), &renamed), ops::member_profile(Id(G), &user(9, "no"))])
-        .await;
+    disk.write(hk, vec![ops::member_put(Id(G), &member(renamed.clone()))]).await;
     let (state, _) = storage.guild(Id(G)).await.unwrap().unwrap();
     assert_eq!(state.members[&Id(4)].user, renamed);
     assert_eq!(state.members.len(), 2);
@@ -103,6 +102,20 @@ async fn members_come_leave_are_banned_and_keep_up_with_their_profiles() {
     assert!(!storage.is_banned(Id(G), Id(3)).await.unwrap());
     disk.write(hk, vec![ops::ban_delete(Id(G), Id(4))]).await;
     assert!(!storage.is_banned(Id(G), Id(4)).await.unwrap());
+}
+
+/// More than the store gives at once, in a few rows.
+#[tokio::test]
+async fn channels_with_much_to_say_load_whole() {
+    let disk = Disk::new(1);
+    small_guild(&disk).await;
+    let large = |id| Channel { topic: Some("x".repeat(900 << 10)), ..channel(id, G) };
+    for id in 100..120 {
+        disk.write(hk_guild(Id(G)), vec![ops::channel_put(Id(G), &large(id))]).await;
+    }
+    let (state, _) = disk.storage.guild(Id(G)).await.unwrap().unwrap();
+    let ids: Vec<_> = state.channels.keys().map(|id| id.0).collect();
+    assert_eq!(ids, [11, 12].into_iter().chain(100..120).collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -10,31 +10,6 @@ use crate::model::{Emoji, Message};
 use crate::permissions::Permissions;
 use crate::refusal::Refusal;
 
-/// The longest emoji: a family of four with skin tones has 41 bytes.
-const EMOJI_BYTES_MAX: usize = 64;
-/// What makes a digit, `#` or `*` a keycap.
-const KEYCAP: char = '\u{20E3}';
-
-/// Whether this can be an emoji. No table of them: that would be out of date with every new Unicode.
-#[must_use]
-pub fn is_emoji(text: &str) -> bool {
-    let is_keycap = text.ends_with(KEYCAP);
-    let fits = |c: char| match c {
-        '0'..='9' | '#' | '*' => is_keycap,
-        // Tags spell the flags of England, Scotland and Wales.
-        '\u{E0020}'..='\u{E007F}' | '\u{200D}' | '\u{FE0F}' | KEYCAP => true,
-        '\u{A9}' | '\u{AE}' => true,
-        c => c >= '\u{2010}' && !c.is_control() && !c.is_whitespace() && !is_letter(c),
-    };
-    !text.is_empty() && text.len() <= EMOJI_BYTES_MAX && text.chars().all(fits)
-}
-
-/// Letters are no emoji, except for the few that are symbols (ℹ, Ⓜ, regional indicators, 🅰).
-fn is_letter(c: char) -> bool {
-    c.is_alphanumeric()
-        && !matches!(c, '\u{2100}'..='\u{2BFF}' | '\u{3297}' | '\u{3299}' | '\u{1F000}'..='\u{1FAFF}')
-}
-
 fn reaction_json(room: Room<'_>, message: Id, emoji: Option<&str>) -> Value {
     let mut d = json!({ "channel_id": room.channel(), "message_id": message });
     if let (Some(name), Value::Object(fields)) = (emoji, &mut d) {
@@ -56,7 +31,7 @@ pub fn add(
     let user = cx.user()?;
     let (channel, rights) = room.need(cx.actor, Permissions::READ_HISTORY)?;
     let message = found.ok_or(Refusal::UnknownMessage)?;
-    if !is_emoji(&emoji) {
+    if !Emoji::is_one(&emoji) {
         return Err(Refusal::UnknownEmoji);
     }
     match message.reactions.iter().find(|r| r.emoji.name == emoji) {
@@ -107,7 +82,7 @@ pub fn remove(
     };
     if !is_there {
         return match emoji {
-            Some(emoji) if !is_emoji(&emoji) => Err(Refusal::UnknownEmoji),
+            Some(emoji) if !Emoji::is_one(&emoji) => Err(Refusal::UnknownEmoji),
             _ => Ok(Plan::nothing(&())),
         };
     }
@@ -128,21 +103,4 @@ pub fn remove(
     let whose = user.filter(|_| emoji.is_some());
     let row = Row::ReactionGone(channel.id, message.id, emoji, whose);
     Ok(Plan::new(vec![row], vec![told], &()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn emoji_are_told_from_text() {
-        for good in ["👍", "❤️", "❤", "1️⃣", "#️⃣", "👨‍👩‍👧‍👦", "🇩🇪", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "©", "ℹ️", "🅰️", "✔", "㊙️", "👍🏽"]
-        {
-            assert!(is_emoji(good), "{good}");
-        }
-        for bad in ["", "a", "1", "name:123", "👍a", " ", "é", "日", "\u{7}", "\n", "👍 "] {
-            assert!(!is_emoji(bad), "{bad}");
-        }
-        assert!(!is_emoji(&"👍".repeat(20)));
-    }
 }

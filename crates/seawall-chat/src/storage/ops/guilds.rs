@@ -60,10 +60,6 @@ const MEMBER_PUT: Sql = Sql {
            ON CONFLICT (hk, guild_id, user_id) DO UPDATE SET profile = $4, nick = $5, roles = $6,
                joined_at = $7, flags = $8",
 };
-const MEMBER_PROFILE: Sql = Sql {
-    name: "refresh a member's profile",
-    text: "UPDATE chat_members SET profile = $4 WHERE hk = $1 AND guild_id = $2 AND user_id = $3",
-};
 const MEMBER_DELETE: Sql = Sql {
     name: "delete a member",
     text: "DELETE FROM chat_members WHERE hk = $1 AND guild_id = $2 AND user_id = $3",
@@ -168,14 +164,6 @@ pub fn member_put(guild: Id, member: &Member) -> Op {
         member.flags.cast_signed().into(),
     ]);
     one(&MEMBER_PUT, args)
-}
-
-/// A member's new profile; nothing for who is none any more.
-#[must_use]
-pub fn member_profile(guild: Id, user: &User) -> Op {
-    let mut args = within(guild, user.id);
-    args.push(to_json(user));
-    any(&MEMBER_PROFILE, args)
 }
 
 /// A member leaves.

@@ -12,7 +12,7 @@ mod users;
 pub use directs::{direct_claim, direct_close, direct_put, home_put};
 pub use guilds::{
     ban_delete, ban_put, channel_delete, channel_put, guild_delete, guild_insert, guild_update,
-    member_delete, member_profile, member_put, role_delete, role_put,
+    member_delete, member_put, role_delete, role_put,
 };
 pub use invites::{
     invite_delete, invite_hint_delete, invite_hint_put, invite_put, invite_use, invites_clear,

@@ -236,7 +236,7 @@ impl Operator {
         let request = Request::builder()
             .method(method)
             .uri(path)
-            .header("host", "bench")
+            .header("host", "localhost")
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body.to_string())))
             .map_err(|error| odd("a request", &error.to_string()))?;

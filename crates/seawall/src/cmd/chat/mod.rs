@@ -1,7 +1,8 @@
 //! `seawall chat user|bot|guild|channel|invite|send|tail|sessions|kick`.
 //!
-//! Two kinds of caller: the operator, whose calls go to `/api/admin` and need no token from this machine; and a user
-//! or bot, who speaks Discord's REST and gateway with its own token, as any other client does.
+//! Two kinds of caller: the operator, whose calls go to `/api/admin` and need no token from this machine unless the
+//! server has exposure tokens; and a user or bot, who speaks Discord's REST and gateway with its own token, as any other
+//! client does.
 
 mod call;
 mod operator;
@@ -28,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 const TOKENS: &str = "Tokens: who speaks is the user or bot whose token is in the file of --token-file, or in
 SEAWALL_CHAT_TOKEN. The operator's commands (user, bot, guild create|add, sessions, kick) need none on the
-server's own machine; from elsewhere, --token-file names one of the server's exposure tokens.";
+server's own machine; from elsewhere, or if the server has exposure tokens, --token-file names one of those.";
 
 #[derive(Args)]
 #[command(after_help = TOKENS)]
