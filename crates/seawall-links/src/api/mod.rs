@@ -9,7 +9,6 @@
 //!
 //! Errors are in [`problems`].
 
-mod body;
 pub mod problems;
 
 use std::sync::Arc;
@@ -19,6 +18,7 @@ use axum::extract::{Path, Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use seawall_net::body;
 use seawall_net::problem::Problem;
 use seawall_policy::deadline::Deadline;
 use serde::{Deserialize, Serialize};

@@ -174,7 +174,7 @@ mod tests {
     fn the_table_above_lists_every_code() {
         let source = include_str!("problems.rs");
         let (table, code) = source.split_once("\nuse ").unwrap();
-        let body = include_str!("body.rs");
+        let body = include_str!("../../../seawall-net/src/body.rs");
         let used =
             [code.split("#[cfg(test)]").next().unwrap(), body.split("#[cfg(test)]").next().unwrap()].concat();
         let is_code =
