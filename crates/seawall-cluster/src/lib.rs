@@ -1,9 +1,11 @@
 //! What every system, and any program beside them, uses to find the others: who offers a service, and what to
 //! assume when nobody can say.
 //!
-//! Start reading at [`discovery`]; [`pool`] is for calling what it found. [`Deps`] is what a system's `start` is given.
+//! Start reading at [`discovery`]; [`pool`] is for calling what it found. [`lease`] says which of several processes
+//! speaks for something. [`Deps`] is what a system's `start` is given.
 
 pub mod discovery;
+pub mod lease;
 pub mod pool;
 
 use std::sync::Arc;

@@ -1,25 +1,16 @@
-//! Who decides: one process per data folder, by a row that it renews.
-//!
-//! The row only says who *should* write; the epochs claimed with it decide whose writes land. So the lease may be
-//! judged with little care: whoever takes it too early fences the one before, and loses nothing that was
-//! acknowledged.
-//!
-//! ```text
-//!            nobody's, or silent for 3 s: take it, claim the epochs
-//!   looking ───────────────────────────────────────────────────────► holding ── renews every second
-//!      ▲                                                                │
-//!      └──── somebody else took it, a write was fenced, or we stop ─────┘
-//! ```
+//! Who decides: one process per data folder, by a row that it renews. How the row is judged is said in
+//! [`seawall_cluster::lease`]; here it is read, taken, renewed and given back.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use seawall_cluster::lease::{Core, LOOK, RENEW, Row, Step};
 use seawall_net::host::Host;
-use seawall_policy::{Mono, Wall};
+use seawall_policy::Wall;
 use tokio::sync::watch;
 
-use super::limits::{LEASE_LOOK, LEASE_RENEW, LEASE_TTL, Limits};
+use super::limits::Limits;
 use super::reign::{Metrics, Reign, SCOPE};
 use crate::storage::{Lease, Storage};
 
@@ -35,62 +26,6 @@ pub(super) enum Role {
     Here(Arc<Reign>),
     /// Another process.
     There(Arc<Lease>),
-}
-
-/// What to do about the row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// It is free, or its holder is silent: take it.
-    Take,
-    /// It is ours: claim the epochs.
-    Ours,
-    /// It is another's.
-    Follow,
-}
-
-/// Judges the row. Knows no clock.
-#[derive(Debug)]
-pub struct Core {
-    me: String,
-    address: String,
-    /// The last row that was seen, and since when it is the same.
-    seen: Option<(Lease, Mono)>,
-    has_looked: bool,
-}
-
-impl Core {
-    /// For a process of this name that listens at this address.
-    #[must_use]
-    pub fn new(me: String, address: String) -> Core {
-        Core { me, address, seen: None, has_looked: false }
-    }
-
-    /// What is to be done about what stands there now. Silence is measured by our own clock; a row that is old by
-    /// the wall clock when it is first seen is not waited for.
-    pub fn look(&mut self, row: Option<&Lease>, now: Mono, wall: Wall) -> Step {
-        let Some(row) = row else {
-            self.seen = None;
-            return Step::Take;
-        };
-        if row.holder == self.me {
-            return Step::Ours;
-        }
-        let is_first = !std::mem::replace(&mut self.has_looked, true);
-        let since = match &self.seen {
-            Some((seen, since)) if seen == row => *since,
-            _ => {
-                self.seen = Some((row.clone(), now));
-                now
-            }
-        };
-        if is_first && row.address == self.address {
-            // We have bound its socket: it is gone. Asked once only, lest two that think so take turns for ever.
-            return Step::Take;
-        }
-        let ttl_ms = i64::try_from(LEASE_TTL.as_millis()).unwrap_or(i64::MAX);
-        let is_old = wall.0.saturating_sub(row.renewed_at.0) > ttl_ms;
-        if is_old || now.since(since) >= LEASE_TTL { Step::Take } else { Step::Follow }
-    }
 }
 
 /// Holds the lease while it can and says who does.
@@ -120,13 +55,13 @@ impl Holder {
             let Some(reign) = held else {
                 self.look().await;
                 let is_held = matches!(&*self.role.borrow(), Role::Here(_));
-                tokio::time::sleep(if is_held { Duration::ZERO } else { LEASE_LOOK }).await;
+                tokio::time::sleep(if is_held { Duration::ZERO } else { LOOK }).await;
                 continue;
             };
             tokio::select! {
                 () = reign.lost() => self.lose(&reign),
                 () = self.leaving(&reign) => self.give_back(&reign).await,
-                () = tokio::time::sleep(LEASE_RENEW) => self.renew(&reign).await,
+                () = tokio::time::sleep(RENEW) => self.renew(&reign).await,
             }
         }
     }
@@ -138,7 +73,7 @@ impl Holder {
             Err(error) => return tracing::debug!(%error, "cannot read who owns the guilds"),
         };
         let (now, wall) = (self.host.clock.now(), self.host.clock.wall());
-        match (self.core.look(row.as_ref(), now, wall), row) {
+        match (self.core.look(row.as_ref().map(judged), now, wall), row) {
             (Step::Take, _) if self.is_leaving => {
                 self.role.send_replace(Role::Nobody);
             }
@@ -247,6 +182,11 @@ impl Holder {
     }
 }
 
+/// What of a lease is judged.
+fn judged(lease: &Lease) -> Row<'_> {
+    Row { holder: &lease.holder, address: &lease.address, renewed_at: lease.renewed_at }
+}
+
 /// An address others on this machine reach us by.
 pub(super) fn reachable(own: SocketAddr) -> SocketAddr {
     let ip = match own.ip() {
@@ -260,64 +200,6 @@ pub(super) fn reachable(own: SocketAddr) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn row(holder: &str, renewed_at: i64) -> Lease {
-        Lease {
-            holder: holder.to_owned(),
-            address: "127.0.0.1:1".to_owned(),
-            key: "k".to_owned(),
-            renewed_at: Wall(renewed_at),
-        }
-    }
-
-    fn core() -> Core {
-        Core::new("me".to_owned(), "127.0.0.1:2".to_owned())
-    }
-
-    fn at(ms: u64) -> Mono {
-        Mono(0) + Duration::from_millis(ms)
-    }
-
-    #[test]
-    fn a_free_lease_is_taken_and_ones_own_is_known() {
-        let mut core = core();
-        assert_eq!(core.look(None, at(0), Wall(0)), Step::Take);
-        assert_eq!(core.look(Some(&row("me", 0)), at(0), Wall(99_000)), Step::Ours);
-    }
-
-    #[test]
-    fn a_holder_that_renews_is_followed() {
-        let mut core = core();
-        for second in 0..100 {
-            let wall = second * 1000;
-            let step = core.look(Some(&row("other", wall)), at(wall as u64), Wall(wall + 500));
-            assert_eq!(step, Step::Follow);
-        }
-    }
-
-    #[test]
-    fn a_holder_that_is_silent_for_three_seconds_is_followed_no_longer() {
-        let mut core = core();
-        // Its clock is an hour ahead: only its silence tells.
-        let silent = row("other", 3_600_000);
-        assert_eq!(core.look(Some(&silent), at(0), Wall(0)), Step::Follow);
-        assert_eq!(core.look(Some(&silent), at(2999), Wall(2999)), Step::Follow);
-        assert_eq!(core.look(Some(&silent), at(3000), Wall(3000)), Step::Take);
-    }
-
-    #[test]
-    fn a_lease_that_ended_long_ago_is_not_waited_for() {
-        let mut core = core();
-        assert_eq!(core.look(Some(&row("other", 0)), at(0), Wall(3001)), Step::Take);
-    }
-
-    #[test]
-    fn who_had_our_socket_before_is_gone_but_that_is_believed_only_once() {
-        let mut core = core();
-        let before = Lease { address: "127.0.0.1:2".to_owned(), ..row("other", 0) };
-        assert_eq!(core.look(Some(&before), at(0), Wall(100)), Step::Take);
-        assert_eq!(core.look(Some(&before), at(0), Wall(100)), Step::Follow);
-    }
 
     #[test]
     fn somewhere_everywhere_is_here() {

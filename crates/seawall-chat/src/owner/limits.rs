@@ -38,13 +38,6 @@ impl Default for Limits {
     }
 }
 
-/// How long a lease lasts that nobody renews (design document).
-pub const LEASE_TTL: Duration = Duration::from_secs(3);
-/// How often it is renewed.
-pub const LEASE_RENEW: Duration = Duration::from_secs(1);
-/// How often somebody without it looks who has it.
-pub const LEASE_LOOK: Duration = Duration::from_millis(250);
-
 /// Asks waiting for one actor; one more is answered as overloaded.
 pub const ASKS_MAX: usize = 1024;
 /// Messages of one guild on their way to the disk at once: one full group of the store's writer.

@@ -33,6 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
+use seawall_cluster::lease::Core;
 use seawall_net::client::Client as Http;
 use seawall_net::host::{Fault, Host};
 use seawall_policy::retry::{self, Backoff};
@@ -44,7 +45,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use self::actors::{Answer, Stop};
-use self::lease::{Core, Holder, Role, reachable};
+use self::lease::{Holder, Role, reachable};
 use self::limits::{DISAGREED_MAX, LOST_MAX, Limits, NEWS_MAX, PATIENCE_MAX, RETRY_PAUSE};
 use self::news::Feed;
 pub(crate) use self::news::any as any_changed;

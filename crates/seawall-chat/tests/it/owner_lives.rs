@@ -6,9 +6,10 @@ use std::time::Duration;
 use seawall_chat::command::{Ask, ChannelFields, Command, MessageFields, Patch};
 use seawall_chat::id::Id;
 use seawall_chat::owner::News;
-use seawall_chat::owner::limits::{LEASE_TTL, Limits};
+use seawall_chat::owner::limits::Limits;
 use seawall_chat::refusal::Refusal;
 use seawall_chat::storage::{Home, Lease, Page, hk_guild, hk_name, idem, nonce_key, ops};
+use seawall_cluster::lease::TTL;
 use seawall_policy::Wall;
 use seawall_policy::deadline::Deadline;
 use seawall_store::{Batch, Epoch, Expect, Op, Owned, Sql, Why, Written};
@@ -225,7 +226,7 @@ async fn another_takes_over_when_the_owner_is_killed_and_its_late_writes_are_fen
     drop(first);
     let begun = Instant::now();
     let after = second.say(ada, channel, "after").await.unwrap();
-    assert!(begun.elapsed() < LEASE_TTL + Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < TTL + Duration::from_secs(2), "{:?}", begun.elapsed());
     assert!(second.client.is_owner());
     assert_eq!(history(&second, guild, channel).await, [here, there, after]);
     // What the first had still in hand comes too late.
