@@ -243,7 +243,12 @@ impl Plants {
     /// Every fault there is to plant, with what it breaks.
     pub const KNOWN: &'static [(&'static str, &'static str)] = &[
         ("ack-before-commit", "the store answers before COMMIT: a kill loses acknowledged writes"),
+        (
+            "drop-invalidation",
+            "the graph's follower never hears of changes of one key in four: reads go stale",
+        ),
         ("no-journal", "the chat gateway keeps no journal: sessions cannot resume after a kill"),
+        ("no-repair", "the graph completes no write that a kill left between two databases: sides disagree"),
         ("panic", "the links system panics in a vital task when asked for the code `panic-now`"),
     ];
 

@@ -14,6 +14,7 @@ pub mod listeners;
 pub mod load;
 pub mod ops;
 pub mod problem;
+pub mod resp;
 pub mod server;
 pub mod tasks;
 pub mod telemetry;

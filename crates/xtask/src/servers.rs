@@ -68,6 +68,24 @@ const SERVERS: &[Server] = &[
         needed_by: &[Stage::Test],
     },
     Server {
+        program: "redis-server",
+        package: "redis-server",
+        why: "what the graph's port must answer like, and its opponent",
+        needed_by: &[Stage::Test, Stage::Bench],
+    },
+    Server {
+        program: "redis-cli",
+        package: "redis-tools",
+        why: "the ordinary Redis client that must get along with us",
+        needed_by: &[Stage::Test, Stage::Bench],
+    },
+    Server {
+        program: "redis-benchmark",
+        package: "redis-tools",
+        why: "a load generator for RESP that knows nothing of us",
+        needed_by: &[Stage::Test, Stage::Bench],
+    },
+    Server {
         program: "nats-server",
         package: "nats-server",
         why: "what chat's fan-out is measured against",
@@ -78,6 +96,12 @@ const SERVERS: &[Server] = &[
         package: "libnginx-mod-nchan",
         why: "a module of nginx that does the same",
         needed_by: &[Stage::Bench],
+    },
+    Server {
+        program: "postgres",
+        package: "postgresql",
+        why: "the database the graph is measured against",
+        needed_by: &[Stage::Test, Stage::Bench],
     },
 ];
 
@@ -128,10 +152,14 @@ fn complaint(lacking: &[&Server], reason: &str) -> String {
     text
 }
 
-/// Looks in PATH and in [`FOLDERS`].
+/// Looks in PATH, in [`FOLDERS`], and where each version of PostgreSQL has a folder of its own.
 fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).chain(FOLDERS.iter().map(Into::into)).any(|dir| dir.join(program).is_file())
+    let versions = Path::new("/usr/lib/postgresql").read_dir().into_iter().flatten().flatten();
+    std::env::split_paths(&path)
+        .chain(FOLDERS.iter().map(Into::into))
+        .chain(versions.map(|version| version.path().join("bin")))
+        .any(|dir| dir.join(program).is_file())
 }
 
 fn install(packages: &[&str]) -> Result<(), String> {

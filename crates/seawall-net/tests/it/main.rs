@@ -7,6 +7,7 @@ mod client;
 mod forward;
 mod frames;
 mod host;
+mod resp;
 mod server;
 mod upgrade;
 
