@@ -84,6 +84,12 @@ impl Edges {
         Edges(bytes.into())
     }
 
+    /// Bytes that were a run when memory took them in: no walk over them on each hit.
+    pub(crate) fn from_memory(bytes: Bytes) -> Edges {
+        debug_assert!(Edges(bytes.clone()).is_sound(), "memory gives back what it got");
+        Edges(bytes)
+    }
+
     /// How many.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -236,7 +242,7 @@ mod tests {
             list.retain(|old| old.1 != one.1);
             list.push(one.clone());
         }
-        list.sort_by(|a, b| (b.0, b.1).cmp(&(a.0, a.1)));
+        list.sort_by_key(|edge| std::cmp::Reverse((edge.0, edge.1)));
         list
     }
 

@@ -41,3 +41,10 @@ pub const INTENT_AGE: Duration = Duration::from_secs(10);
 
 /// Intents one repair scan takes up.
 pub const REPAIR_MAX: usize = 500;
+
+/// Longest encoded fields of an object, in bytes: a batch of the store takes 1 MiB (`seawall_store::limits`).
+pub const OBJECT_DATA_MAX: usize = 512 << 10;
+
+/// Longest encoded fields of an association, in bytes: [`RANGE_MAX`] of them must fit into one answer of the store
+/// (16 MiB). TAO's mean is 98 bytes.
+pub const EDGE_DATA_MAX: usize = 2 << 10;
