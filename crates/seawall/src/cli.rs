@@ -10,7 +10,7 @@ use crate::cmd;
 use crate::exit::Failure;
 use crate::up::{System, Up};
 
-/// Keeps online services up: registry, balancer and link shortener in one binary.
+/// Keeps online services up: registry, balancer, link shortener, chat and graph in one binary.
 #[derive(Parser)]
 #[command(name = "seawall", version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
@@ -42,6 +42,8 @@ enum Noun {
     Links(LinksArgs),
     /// Talk, and look after users, guilds and sessions
     Chat(cmd::chat::ChatArgs),
+    /// Read and change objects and associations, and check that all caches agree
+    Graph(cmd::graph::GraphArgs),
     /// Break a fleet on purpose and measure its recovery against what was promised
     #[command(subcommand)]
     Drill(cmd::drill::Verb),
@@ -156,6 +158,7 @@ impl Cli {
             Noun::Policy(verb) => cmd::policy::run(verb),
             Noun::Links(args) => cmd::links::run(args.server, &args.source, args.verb),
             Noun::Chat(args) => cmd::chat::run(args),
+            Noun::Graph(args) => cmd::graph::run(args),
             Noun::Drill(verb) => cmd::drill::run(verb),
             Noun::Load(args) => cmd::load::run(args),
         }

@@ -33,6 +33,7 @@ pub(crate) struct Config {
     pub(crate) balancer: seawall_balancer::Config,
     pub(crate) links: seawall_links::Config,
     pub(crate) chat: seawall_chat::Config,
+    pub(crate) graph: seawall_graph::Config,
     /// `[policy.KIND.NAME]`, as written.
     #[serde(skip_serializing_if = "Table::is_empty")]
     pub(crate) policy: Table,
@@ -151,6 +152,7 @@ impl Config {
         wrong.extend(self.balancer.check());
         wrong.extend(self.links.check());
         wrong.extend(self.chat.check());
+        wrong.extend(self.graph.check());
         wrong
     }
 

@@ -32,6 +32,8 @@ const TARGETS: &[Target] = &[
     Target { name: "links-url", package: "seawall-links", filter: "fuzz" },
     Target { name: "http-head", package: "seawall-net", filter: "server::fuzz" },
     Target { name: "ws-frames", package: "seawall-net", filter: "frames::fuzz" },
+    Target { name: "resp", package: "seawall-net", filter: "resp::codec::fuzz" },
+    Target { name: "graph", package: "seawall-graph", filter: "fuzz" },
     Target { name: "chat-journal", package: "seawall-chat", filter: "tests::fuzz_" },
     Target { name: "chat-gateway", package: "seawall-chat", filter: "gateway_fuzz::" },
     Target { name: "registry-api", package: "seawall-registry", filter: "fuzz" },

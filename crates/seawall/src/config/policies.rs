@@ -12,7 +12,7 @@ use toml::{Table, Value};
 use crate::exit::Failure;
 
 /// Where systems keep policies, and of which kind.
-pub(crate) const USES: [(&str, &str); 11] = [
+pub(crate) const USES: [(&str, &str); 14] = [
     ("balancer.breaker", "breaker"),
     ("balancer.retry", "retry"),
     ("balancer.retry_connect", "retry"),
@@ -24,6 +24,9 @@ pub(crate) const USES: [(&str, &str); 11] = [
     ("links.create_rate", "rate"),
     ("chat.shed", "shed"),
     ("chat.ladder", "ladder"),
+    ("graph.store_breaker", "breaker"),
+    ("graph.ladder", "ladder"),
+    ("graph.shed", "shed"),
 ];
 
 /// The same in each table of a list.

@@ -21,15 +21,18 @@ pub(crate) enum System {
     Links,
     /// Chat: Discord's gateway and REST.
     Chat,
+    /// The graph: objects and associations, over RESP and HTTP.
+    Graph,
 }
 
 impl System {
     /// All of them.
-    pub(crate) const ALL: [System; 4] = [System::Registry, System::Balancer, System::Links, System::Chat];
+    pub(crate) const ALL: [System; 5] =
+        [System::Registry, System::Balancer, System::Links, System::Chat, System::Graph];
 
     /// In which order they are asked to stop.
     pub(super) const STOP_ORDER: &[&[System]] =
-        &[&[System::Links, System::Chat], &[System::Balancer], &[System::Registry]];
+        &[&[System::Links, System::Chat, System::Graph], &[System::Balancer], &[System::Registry]];
 
     /// As on the command line, in metrics and logs.
     pub(crate) fn name(self) -> &'static str {
@@ -38,12 +41,13 @@ impl System {
             System::Balancer => "balancer",
             System::Links => "links",
             System::Chat => "chat",
+            System::Graph => "graph",
         }
     }
 
     /// Whether it keeps data of its own in the data folder.
     pub(super) fn keeps_files(self) -> bool {
-        matches!(self, System::Registry | System::Links | System::Chat)
+        matches!(self, System::Registry | System::Links | System::Chat | System::Graph)
     }
 
     /// Where its own pages are.
@@ -53,6 +57,7 @@ impl System {
             System::Balancer => config.balancer.admin.listen,
             System::Links => config.links.listen,
             System::Chat => config.chat.listen,
+            System::Graph => config.graph.listen,
         }
     }
 
@@ -79,6 +84,10 @@ impl System {
             System::Chat => {
                 let deps = deps(host, shared, live, |c| c.chat.clone());
                 seawall_chat::start(now.chat.clone(), deps).await
+            }
+            System::Graph => {
+                let deps = deps(host, shared, live, |c| c.graph.clone());
+                seawall_graph::start(now.graph.clone(), deps).await
             }
         }
     }

@@ -33,12 +33,14 @@ pub(crate) struct Site {
     pub(crate) admin: SocketAddr,
     pub(crate) links: SocketAddr,
     pub(crate) chat: SocketAddr,
+    pub(crate) graph: SocketAddr,
+    pub(crate) graph_resp: SocketAddr,
     pub(crate) folder: PathBuf,
 }
 
 impl Site {
     pub(crate) fn new(folder: &Path) -> Site {
-        let ports = free_ports(5).unwrap();
+        let ports = free_ports(7).unwrap();
         let at = |i: usize| SocketAddr::from(([127, 0, 0, 1], ports[i]));
         Site {
             registry: at(0),
@@ -46,6 +48,8 @@ impl Site {
             admin: at(2),
             links: at(3),
             chat: at(4),
+            graph: at(5),
+            graph_resp: at(6),
             folder: folder.to_owned(),
         }
     }
@@ -58,6 +62,8 @@ impl Site {
             format!("balancer.admin.listen={}", self.admin),
             format!("links.listen={}", self.links),
             format!("chat.listen={}", self.chat),
+            format!("graph.listen={}", self.graph),
+            format!("graph.resp_listen={}", self.graph_resp),
             format!("discovery.registry=[\"{}\"]", self.registry),
         ]
         .into_iter()
@@ -90,7 +96,8 @@ impl Site {
     /// Everything in one process, serving.
     pub(crate) fn up_all(&self, args: &[&str]) -> Up {
         let mut up = self.up(args);
-        up.ready(&[self.registry, self.admin, self.links]);
+        up.ready(&[self.registry, self.admin, self.links, self.chat, self.graph]);
+        eventually("the ready table is printed", || !up.output().is_empty());
         self.until_routed();
         up
     }

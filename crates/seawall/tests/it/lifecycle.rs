@@ -17,7 +17,7 @@ fn one_command_starts_everything_and_sigterm_ends_it_cleanly() {
     let table: serde_json::Value = serde_json::from_str(&up.output()).unwrap();
     let systems: Vec<&str> =
         table["ready"].as_array().unwrap().iter().map(|r| r["system"].as_str().unwrap()).collect();
-    assert_eq!(systems, ["registry", "balancer", "balancer", "links", "chat"]);
+    assert_eq!(systems, ["registry", "balancer", "balancer", "links", "chat", "graph", "graph"]);
     for row in table["ready"].as_array().unwrap() {
         assert!(row["try"].as_str().unwrap().len() > 10, "{row}");
     }
@@ -40,7 +40,7 @@ fn one_command_starts_everything_and_sigterm_ends_it_cleanly() {
     let status = site.run(&["status", "--json"]);
     assert!(status.status.success(), "{status:?}");
     let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
-    assert_eq!(status["systems"].as_array().unwrap().len(), 4);
+    assert_eq!(status["systems"].as_array().unwrap().len(), 5);
     assert!(status["systems"].as_array().unwrap().iter().all(|s| s["ready"]["ready"] == true), "{status}");
 
     up.process.terminate().unwrap();
@@ -56,6 +56,8 @@ fn one_system_that_cannot_start_ends_all_of_them_with_its_reason() {
     for (change, key) in [
         (Site { links: taken, ..site() }, "links.listen"),
         (Site { chat: taken, ..site() }, "chat.listen"),
+        (Site { graph: taken, ..site() }, "graph.listen"),
+        (Site { graph_resp: taken, ..site() }, "graph.resp_listen"),
         (Site { admin: taken, ..site() }, "balancer.admin.listen"),
         (Site { registry: taken, ..site() }, "registry.listen"),
     ] {

@@ -10,8 +10,8 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::Value;
 
-use super::terminal;
 use crate::cmd::http::Server;
+use crate::cmd::terminal;
 use crate::exit::Failure;
 
 /// Holds a token where `--token-file` names none.

@@ -9,7 +9,6 @@ mod operator;
 mod session;
 mod tail;
 mod talk;
-mod terminal;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -5,8 +5,8 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::call::Chat;
-use super::terminal::{self, plain};
 use super::{AccountVerb, KickArgs};
+use crate::cmd::terminal::{self, plain};
 use crate::exit::Failure;
 
 /// Ids have more digits than that since 2015; whatever has fewer is a name.

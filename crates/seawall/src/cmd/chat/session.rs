@@ -82,7 +82,7 @@ impl Keeper {
         match code {
             4004 => Err(Failure::Failed("the server does not know this token (close code 4004)".to_owned())),
             4010..=4014 => {
-                let reason = super::terminal::plain(reason);
+                let reason = crate::cmd::terminal::plain(reason);
                 Err(Failure::Failed(format!("the server refused the session: {reason} (close code {code})")))
             }
             // A number it never gave, or a session whose time is over.

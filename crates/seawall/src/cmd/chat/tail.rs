@@ -20,8 +20,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::call::Chat;
 use super::session::{Keeper, Next, Session};
-use super::terminal::{self, plain};
 use super::{PATIENCE, TailArgs};
+use crate::cmd::terminal::{self, plain};
 use crate::exit::Failure;
 
 /// Heartbeats where HELLO names no interval.

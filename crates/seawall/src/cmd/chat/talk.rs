@@ -7,8 +7,8 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::call::Chat;
-use super::terminal::{self, plain};
 use super::{ChannelVerb, InviteVerb, SendArgs};
+use crate::cmd::terminal::{self, plain};
 use crate::exit::Failure;
 
 /// Most of standard input that is read for one message: far more than the server takes, so that it is the server
