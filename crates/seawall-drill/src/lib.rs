@@ -18,6 +18,7 @@ pub mod chat;
 pub mod check;
 pub mod client;
 pub mod fault;
+pub mod graph;
 pub mod load;
 pub mod scenario;
 mod table;

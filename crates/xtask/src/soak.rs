@@ -43,6 +43,13 @@ const SOAKS: &[Soak] = &[
         what: "kill -9 of chat while 50 sessions listen: each hears exactly what is in the history, once and in order",
     },
     Soak {
+        name: "graph-kills",
+        how: How::Drill("graph-process-kill"),
+        option: "--kills",
+        default: 50,
+        what: "kill -9 of the graph during writes across four databases: nothing acknowledged is lost or done twice, counts are lists, inverses are there",
+    },
+    Soak {
         name: "chat-serenity",
         how: How::ChatClient("crates/seawall/tests/clients/serenity"),
         option: "--rounds",

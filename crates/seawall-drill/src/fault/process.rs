@@ -198,6 +198,14 @@ impl Process {
         self.signal(Signal::TERM)
     }
 
+    /// SIGQUIT: PostgreSQL ends at once and tidies nothing up but its shared memory; others leave a core.
+    ///
+    /// # Errors
+    /// When the process has ended before.
+    pub fn quit(&mut self) -> Result<(), ProcessError> {
+        self.signal(Signal::QUIT)
+    }
+
     /// Waits for the end and reaps it.
     ///
     /// # Errors

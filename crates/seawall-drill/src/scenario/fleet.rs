@@ -284,6 +284,39 @@ impl Chat {
     }
 }
 
+/// One process with the graph on four databases, so that most associations lie across two.
+pub(super) struct Graph(Member);
+
+impl Graph {
+    /// Starts it; returns when it is ready.
+    pub(super) async fn start(
+        stage: &Stage,
+        http: SocketAddr,
+        resp: SocketAddr,
+    ) -> Result<Graph, DrillError> {
+        let config = format!("[graph]\nlisten = \"{http}\"\nresp_listen = \"{resp}\"\nshards = 4\n");
+        let off = SwitchedOff::new(&stage.options.without);
+        let mut spec = spec(stage, "graph", &["graph"], "graph-data", &config, &[])?;
+        for plant in off.graph_plants {
+            spec.args.extend(["--plant".into(), plant.into()]);
+        }
+        let mut graph = Graph(Member::start(http, spec)?);
+        graph.0.ready().await?;
+        Ok(graph)
+    }
+
+    /// kill -9; returns when it was sent.
+    pub(super) fn kill(&mut self) -> Result<(), DrillError> {
+        Ok(self.0.process.kill()?)
+    }
+
+    /// Starts it again, and waits until it says it is ready.
+    pub(super) async fn restart(&mut self) -> Result<(), DrillError> {
+        self.0.start_again().await?;
+        self.0.ready().await
+    }
+}
+
 /// A drill's writers are few and write much, and its sessions all come back at once.
 const CHAT_SET: &[&str] = &[
     "chat.rates.global.rate=10000/s",
@@ -305,6 +338,8 @@ struct SwitchedOff {
     links: Vec<&'static str>,
     /// `--plant` of chat.
     chat_plants: Vec<&'static str>,
+    /// `--plant` of the graph.
+    graph_plants: Vec<&'static str>,
 }
 
 impl SwitchedOff {
@@ -324,6 +359,7 @@ impl SwitchedOff {
                 // One step for every load, in which everything is let in: while there are places, for anybody.
                 Mechanism::Shed => off.links.push("links.shed.steps=[{}]"),
                 Mechanism::Journal => off.chat_plants.push("no-journal"),
+                Mechanism::Repair => off.graph_plants.push("no-repair"),
             }
         }
         off
@@ -350,7 +386,8 @@ fn spec(
     for pair in set {
         args.extend(["--set".into(), pair.into()]);
     }
-    if let Some(plant) = stage.options.plant.as_deref().filter(|_| systems.contains(&"links")) {
+    let has_plants = systems.iter().any(|system| matches!(*system, "links" | "graph"));
+    if let Some(plant) = stage.options.plant.as_deref().filter(|_| has_plants) {
         args.extend(["--plant".into(), plant.into()]);
     }
     Ok(Spec {

@@ -9,10 +9,11 @@
 //!
 //! Reading order: [`verdict`] and [`recovery`] judge, [`report`] shows; `fleet` starts the processes and is the one
 //! place that knows flags, keys and wire formats; `links_process_kill`, [`kill_moments`], `registry_process_kill`,
-//! `links_overload` and [`chat_process_kill`] are the runs.
+//! `links_overload`, [`chat_process_kill`] and [`graph_process_kill`] are the runs.
 
 pub mod chat_process_kill;
 mod fleet;
+pub mod graph_process_kill;
 pub mod kill_moments;
 mod links_overload;
 mod links_process_kill;
@@ -102,6 +103,8 @@ pub enum Mechanism {
     Shed,
     /// Chat's gateways forget with their process what they sent to whom.
     Journal,
+    /// The graph leaves writes between two databases as a crash left them.
+    Repair,
 }
 
 impl fmt::Display for Mechanism {
@@ -111,6 +114,7 @@ impl fmt::Display for Mechanism {
             Mechanism::Cache => f.write_str("cache"),
             Mechanism::Shed => f.write_str("shed"),
             Mechanism::Journal => f.write_str("journal"),
+            Mechanism::Repair => f.write_str("repair"),
         }
     }
 }
@@ -124,8 +128,9 @@ impl FromStr for Mechanism {
             "cache" => Ok(Mechanism::Cache),
             "shed" => Ok(Mechanism::Shed),
             "journal" => Ok(Mechanism::Journal),
+            "repair" => Ok(Mechanism::Repair),
             _ => Err(DrillError::Usage(format!(
-                "there is no mechanism {name:?} to run without; there is: retry, cache, shed, journal"
+                "there is no mechanism {name:?} to run without; there is: retry, cache, shed, journal, repair"
             ))),
         }
     }
@@ -213,6 +218,7 @@ pub fn list() -> &'static [Scenario] {
             registry_process_kill::SCENARIO,
             links_overload::SCENARIO,
             chat_process_kill::SCENARIO,
+            graph_process_kill::SCENARIO,
         ]
     }
 }
@@ -336,7 +342,7 @@ mod tests {
         let plant = Options { plant: Some("nonsense".to_owned()), ..options() };
         assert!(scenario.check(&plant).unwrap_err().to_string().contains("ack-before-commit"));
         assert!("walls".parse::<Mechanism>().is_err());
-        for name in ["retry", "cache", "shed", "journal"] {
+        for name in ["retry", "cache", "shed", "journal", "repair"] {
             assert_eq!(name.parse::<Mechanism>().unwrap().to_string(), name);
         }
     }
