@@ -15,11 +15,18 @@ const WITHOUT_SERVERS: &str = "policy";
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     let (profile, what, quick, binary) = match args {
         [one] if one == "--smoke" => (&[][..], "--smoke", None, "target/debug/seawall"),
+        [name, smoke] if !name.starts_with('-') && smoke == "--smoke" => {
+            (&[][..], name.as_str(), Some(smoke), "target/debug/seawall")
+        }
         [name] if !name.starts_with('-') => (DIST, name.as_str(), None, "target/dist/seawall"),
         [name, quick] if !name.starts_with('-') && quick == "--quick" => {
             (DIST, name.as_str(), Some(quick), "target/dist/seawall")
         }
-        _ => return Err(Failure::usage("bench takes one name, and --quick if wanted, or --smoke")),
+        _ => {
+            return Err(Failure::usage(
+                "bench takes one name, and --quick or --smoke if wanted, or --smoke alone",
+            ));
+        }
     };
     if what != WITHOUT_SERVERS {
         let servers = Install::start();

@@ -18,6 +18,38 @@ pub struct Bars {
     pub policy: PolicyBars,
     /// Fan-out to logged-in sessions.
     pub chat: ChatBars,
+    /// Objects and associations.
+    pub graph: GraphBars,
+}
+
+/// What the graph is judged by.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct GraphBars {
+    /// One object at a time.
+    pub get: Bar,
+    /// The head of a list.
+    pub range: Bar,
+    /// The head of a list with its data.
+    pub range_data: Bar,
+    /// Objects together, in one command or pipelined.
+    pub multi_get: Bar,
+    /// A durable edge with its inverse and counts.
+    pub add: Bar,
+    /// Stale reads of ours in all mixes.
+    pub stale: Count,
+}
+
+/// A number of things that may happen.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Count {
+    /// What is counted, in words.
+    pub what: String,
+    /// The most.
+    pub at_most: u64,
+    /// Where the number comes from.
+    pub source: String,
 }
 
 /// What chat is to reach. These are bars to come: said beside the figures, and judged by nobody yet.
@@ -196,7 +228,12 @@ mod tests {
 
     #[test]
     fn no_bar_was_loosened() {
-        let Bars { links, balancer, policy, chat } = Bars::read().unwrap();
+        let Bars { links, balancer, policy, chat, graph } = Bars::read().unwrap();
+        let GraphBars { get, range, range_data, multi_get, add, stale } = graph;
+        for (bar, limit) in [(get, 1.0), (range, 1.0), (range_data, 3.0), (multi_get, 1.0), (add, 1.0)] {
+            assert!(bar.measure == Measure::OperationsPerCpuSecond && bar.must >= limit, "{bar:?}");
+        }
+        assert_eq!(stale.at_most, 0);
         let ChatBars { fan_out, idle_kib } = chat;
         assert!(fan_out.measure == Measure::OperationsPerCpuSecond && fan_out.aim >= 1.3, "{fan_out:?}");
         assert!(idle_kib.aim <= 1.5, "{idle_kib:?}");

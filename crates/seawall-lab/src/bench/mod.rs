@@ -8,9 +8,9 @@
 //! report.rs               what is printed
 //! ```
 //!
-//! Two of them are of another kind, with rounds and a report of their own: [`Bench::Policy`] (`policy/`) measures
-//! functions and not servers, [`Bench::Chat`] (`chat/`) what one message costs that a thousand hear. Bars and verdicts
-//! are the same.
+//! Three of them are of another kind, with rounds and a report of their own: [`Bench::Policy`] (`policy/`) measures
+//! functions and not servers, [`Bench::Chat`] (`chat/`) what one message costs that a thousand hear, [`Bench::Graph`]
+//! (`graph/`) rows and mixes against several opponents. Bars and verdicts are the same.
 //!
 //! # Is the bench itself right?
 //!
@@ -23,6 +23,7 @@ pub mod bars;
 mod chat;
 pub mod contest;
 pub mod cpu;
+mod graph;
 pub mod judge;
 mod links;
 mod policy;
@@ -48,11 +49,13 @@ pub enum Bench {
     Policy,
     /// Fan-out to logged-in sessions, against nats-server and nchan.
     Chat,
+    /// Objects and associations, against Redis, PostgreSQL and the one before the other.
+    Graph,
 }
 
 impl Bench {
     /// Each of them.
-    pub const ALL: &[Bench] = &[Bench::Links, Bench::Balancer, Bench::Policy, Bench::Chat];
+    pub const ALL: &[Bench] = &[Bench::Links, Bench::Balancer, Bench::Policy, Bench::Chat, Bench::Graph];
 }
 
 /// Something done to our side on purpose, to see that the bench notices.
@@ -60,7 +63,8 @@ impl Bench {
 pub enum Plant {
     /// A second copy of the opponent in our place: any ratio but 1 is the bench's own mistake.
     Itself,
-    /// One more hop (an nginx proxy) before our side, whose CPU time counts as ours.
+    /// One more hop (an nginx proxy) before our side, whose CPU time counts as ours. No proxy of ours speaks RESP:
+    /// the graph's requests are sent twice and counted once.
     SlowServer,
     /// A lock before our breaker.
     SlowBreaker,
@@ -78,6 +82,8 @@ pub struct Options {
     /// Whether this is a run for figures: a full set-up, a warm-up, and a verdict. Otherwise only a
     /// look at whether the bench works.
     pub full: bool,
+    /// Whether what is set up may be smaller: figures to work with, not to publish.
+    pub quick: bool,
     /// What to do to our side.
     pub plants: Vec<Plant>,
 }
@@ -101,6 +107,7 @@ pub async fn run(bench: Bench, options: &Options, say: &mut dyn FnMut(&str)) -> 
         Bench::Balancer => (balancer::prepare(options, cores).await?, &bars.balancer),
         Bench::Policy => return policy::run(&bars.policy, options, cores, say),
         Bench::Chat => return chat::run(&bars.chat, options, cores, say).await,
+        Bench::Graph => return graph::run(&bars.graph, options, cores, say),
     };
     if options.plants(Plant::SlowServer) {
         contest.ours.behind_a_hop(cores).await?;

@@ -23,14 +23,14 @@ struct Args {
     /// What to measure
     #[arg(value_enum, required_unless_present = "smoke")]
     name: Option<Bench>,
-    /// Run every bench for a moment to see that it works; judges nothing
-    #[arg(long, conflicts_with_all = ["name", "rounds", "seconds", "plant"])]
+    /// Run every bench, or the one named, for a moment to see that it works; judges nothing
+    #[arg(long, conflicts_with_all = ["rounds", "seconds", "plant"])]
     smoke: bool,
     /// Fewer and shorter rounds: figures to work with, not to publish
     #[arg(long, conflicts_with_all = ["smoke", "rounds", "seconds"])]
     quick: bool,
     /// The built binary; `policy` needs none
-    #[arg(long, value_name = "PATH", required_if_eq_any([("name", "links"), ("name", "balancer"), ("name", "chat"), ("smoke", "true")]))]
+    #[arg(long, value_name = "PATH", required_if_eq_any([("name", "links"), ("name", "balancer"), ("name", "chat"), ("name", "graph"), ("smoke", "true")]))]
     seawall: Option<PathBuf>,
     /// Rounds of each side
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -60,6 +60,7 @@ fn main() -> ExitCode {
         rounds,
         seconds,
         full: !args.smoke,
+        quick: args.quick,
         plants: args.plant,
     };
     let outcome = seawall_drill::block_on(async {

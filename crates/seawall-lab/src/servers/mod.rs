@@ -1,9 +1,12 @@
 //! Programs started for a test or a bench, each in a folder and on ports of its own.
 
+pub mod memory;
 pub mod nats;
 pub mod nchan;
 pub mod nginx;
+pub mod postgres;
 pub mod program;
+pub mod redis;
 pub mod seawall;
 
 use std::ffi::OsString;
@@ -22,6 +25,8 @@ use crate::LabError;
 /// How long a server may take until it answers. No target, a hang guard: nginx sorts a million map
 /// entries for 13 s before it listens, and nothing else here takes a second.
 const READY_WITHIN: Duration = Duration::from_secs(60);
+/// How long a server that is asked to end may take before it is killed.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// How often a program without a page to ask is tried.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -32,6 +37,33 @@ pub struct Server {
     process: Process,
     address: SocketAddr,
     _folder: TempDir,
+    stop: Stop,
+}
+
+/// How a server is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// Killed: it leaves nothing behind but its folder.
+    Killed,
+    /// Asked first: a database that is killed leaves shared memory behind.
+    Asked,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.stop == Stop::Killed {
+            return;
+        }
+        // Refused, it has ended already.
+        let asked = self.process.quit();
+        let looks = STOP_WITHIN.as_millis() / LOOK_EVERY.as_millis();
+        for _ in 0..looks {
+            if asked.is_err() || self.process.alive().is_err() {
+                return;
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
 }
 
 impl Server {
@@ -61,7 +93,7 @@ impl Server {
         for ready in ready {
             process.ready(*ready, READY_WITHIN).await?;
         }
-        Ok(Server { process, address, _folder: folder })
+        Ok(Server { process, address, _folder: folder, stop: Stop::Killed })
     }
 
     /// The same for a program that has no such page: ready is when it accepts connections everywhere.
@@ -89,7 +121,7 @@ impl Server {
             };
             connected?;
         }
-        Ok(Server { process, address, _folder: folder })
+        Ok(Server { process, address, _folder: folder, stop: Stop::Killed })
     }
 }
 

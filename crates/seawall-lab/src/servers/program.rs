@@ -22,6 +22,14 @@ pub const NGINX: Program = Program { name: "nginx", package: "nginx-light" };
 pub const NATS: Program = Program { name: "nats-server", package: "nats-server" };
 /// A module of nginx that does the same; not a program, but a file of Debian all the same.
 pub const NCHAN: Program = Program { name: "ngx_nchan_module.so", package: "libnginx-mod-nchan" };
+/// A cache that speaks RESP.
+pub const REDIS: Program = Program { name: "redis-server", package: "redis-server" };
+/// The database.
+pub const POSTGRES: Program = Program { name: "postgres", package: "postgresql" };
+/// Makes a database's folder.
+pub(crate) const INITDB: Program = Program { name: "initdb", package: "postgresql" };
+/// Runs a program as somebody else. Part of every Debian.
+pub(crate) const SETPRIV: Program = Program { name: "setpriv", package: "util-linux" };
 /// The load generator.
 pub const WRK: Program = Program { name: "wrk", package: "wrk" };
 /// Ties a process to a core. Part of every Debian, and done without where it is missing.
@@ -71,6 +79,15 @@ impl Cores {
             _ => Cores::default(),
         }
     }
+}
+
+/// Where Debian keeps the programs of PostgreSQL, the newest version first.
+pub(crate) fn postgres_folders() -> Vec<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut folders: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
+    folders.sort();
+    folders.reverse();
+    folders
 }
 
 /// The command that runs `binary` on `core`: `taskset` replaces itself by it, so the process id stays.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use seawall_drill::fault::process::{Process, Spec, free_ports};
 
+use super::memory::within;
 use super::program::pinned;
 use super::{Server, folder, write};
 use crate::LabError;
@@ -30,6 +31,8 @@ pub enum System {
     Links,
     /// Chat.
     Chat,
+    /// The graph; clients reach it by RESP.
+    Graph,
 }
 
 impl System {
@@ -39,6 +42,7 @@ impl System {
             System::Balancer => "balancer",
             System::Links => "links",
             System::Chat => "chat",
+            System::Graph => "graph",
         }
     }
 }
@@ -63,6 +67,10 @@ pub struct Setup {
     pub routes: Vec<Route>,
     /// What else is configured, as `--set KEY=VALUE`.
     pub settings: Vec<(&'static str, &'static str)>,
+    /// The graph's schema, where it is not the built-in one.
+    pub schema: Option<&'static str>,
+    /// What its memory is limited to.
+    pub group: Option<PathBuf>,
     /// The core to tie it to.
     pub core: Option<u32>,
 }
@@ -90,7 +98,13 @@ impl Seawall {
         let folder = folder()?;
         let ports = Ports::find()?;
         let file = folder.path().join("seawall.toml");
-        write(&file, &ports.configuration(&setup.routes))?;
+        let mut text = ports.configuration(&setup.routes);
+        if let Some(schema) = setup.schema {
+            let path = folder.path().join("schema.toml");
+            write(&path, schema)?;
+            text = text.replace("[graph]", &format!("[graph]\nschema = \"{}\"", path.display()));
+        }
+        write(&file, &text)?;
 
         let mut args = vec!["up".into()];
         args.extend(setup.systems.iter().map(|system| system.name().into()));
@@ -100,7 +114,7 @@ impl Seawall {
             args.extend(["--set".into(), format!("{key}={value}").into()]);
         }
         let ready: Vec<_> = setup.systems.iter().map(|system| ports.ready(*system)).collect();
-        let command = pinned(&binary, args, setup.core);
+        let command = within(setup.group.as_deref(), pinned(&binary, args, setup.core));
         let server = Server::start("seawall", command, folder, ports.clients(first), &ready).await?;
         let addresses = setup.systems.iter().map(|system| (*system, ports.clients(*system))).collect();
         Ok(Seawall { server, addresses, binary })
@@ -172,11 +186,13 @@ struct Ports {
     admin: SocketAddr,
     links: SocketAddr,
     chat: SocketAddr,
+    graph: SocketAddr,
+    resp: SocketAddr,
 }
 
 impl Ports {
     fn find() -> Result<Ports, LabError> {
-        let ports = free_ports(5).map_err(LabError::io("find free ports"))?;
+        let ports = free_ports(7).map_err(LabError::io("find free ports"))?;
         let address = |i: usize| SocketAddr::from((Ipv4Addr::LOCALHOST, ports[i]));
         Ok(Ports {
             registry: address(0),
@@ -184,6 +200,8 @@ impl Ports {
             admin: address(2),
             links: address(3),
             chat: address(4),
+            graph: address(5),
+            resp: address(6),
         })
     }
 
@@ -193,21 +211,27 @@ impl Ports {
             System::Balancer => self.balancer,
             System::Links => self.links,
             System::Chat => self.chat,
+            System::Graph => self.resp,
         }
     }
 
-    /// Who answers `/-/ready`: the balancer's own port carries other people's paths.
+    /// Who answers `/-/ready`: the balancer's own port carries other people's paths, the graph's speaks RESP.
     fn ready(&self, system: System) -> SocketAddr {
-        if system == System::Balancer { self.admin } else { self.clients(system) }
+        match system {
+            System::Balancer => self.admin,
+            System::Graph => self.graph,
+            _ => self.clients(system),
+        }
     }
 
     /// Every address is given, also of systems not started: nothing here may ever meet a Seawall
     /// that a developer runs on the usual ports.
     fn configuration(&self, routes: &[Route]) -> String {
-        let Ports { registry, balancer, admin, links, chat } = self;
+        let Ports { registry, balancer, admin, links, chat, graph, resp } = self;
         let mut text = format!(
             "[discovery]\nregistry = [\"{registry}\"]\n\n[registry]\nlisten = \"{registry}\"\n\n\
-             [links]\nlisten = \"{links}\"\n\n[chat]\nlisten = \"{chat}\"\n\n[balancer]\nlisten = \"{balancer}\"\n\n\
+             [links]\nlisten = \"{links}\"\n\n[chat]\nlisten = \"{chat}\"\n\n\
+             [graph]\nlisten = \"{graph}\"\nresp_listen = \"{resp}\"\n\n[balancer]\nlisten = \"{balancer}\"\n\n\
              [balancer.admin]\nlisten = \"{admin}\"\n"
         );
         for Route { host, backends } in routes {

@@ -10,6 +10,7 @@ async fn played(bench: Bench, plants: &[Plant]) -> (Verdict, Vec<String>) {
         rounds: 1,
         seconds: 1,
         full: false,
+        quick: false,
         plants: plants.to_vec(),
     };
     let mut lines = Vec::new();
@@ -65,4 +66,24 @@ async fn a_smoke_run_of_the_policies_shows_everybody_and_judges_nobody() {
     }
     assert!(!text.contains("MISSED") && !text.contains("met"), "{text}");
     assert!(lines.last().unwrap().starts_with("policy: not judged (smoke): "), "{text}");
+}
+
+/// Everybody but ourselves, from servers to stale reads.
+#[tokio::test]
+async fn a_smoke_run_of_the_graph_shows_rows_and_mixes_and_judges_neither() {
+    let (verdict, lines) = played(Bench::Graph, &[Plant::Itself]).await;
+    assert_eq!(verdict, Verdict::NotJudged);
+    let text = lines.join("\n");
+    for part in [
+        "planted: in our place a second Redis",
+        "ASSOC.RANGE 0 10 WITHDATA",
+        "Redis 16 GET, pipelined",
+        "PostgreSQL transaction",
+        "TAOBench A, as named",
+        "LinkBench",
+        "stale reads a second after an acknowledged write",
+    ] {
+        assert!(text.contains(part), "{part} is missing:\n{text}");
+    }
+    assert!(lines.last().unwrap().starts_with("graph: not judged (smoke): "), "{text}");
 }

@@ -236,8 +236,14 @@ mod tests {
 
     #[test]
     fn a_smoke_run_needs_no_more_descriptors_than_there_are() {
-        let options =
-            |full| Options { seawall: "none".into(), rounds: 1, seconds: 1, full, plants: Vec::new() };
+        let options = |full| Options {
+            seawall: "none".into(),
+            rounds: 1,
+            seconds: 1,
+            full,
+            quick: false,
+            plants: Vec::new(),
+        };
         assert_eq!(idle_listeners(&options(false)), IDLE_SMOKE);
         assert!(idle_listeners(&options(true)) <= IDLE);
     }

@@ -252,7 +252,8 @@ mod tests {
     }
 
     fn said(figures: &Figures, full: bool) -> (Verdict, Vec<String>) {
-        let options = Options { seawall: "none".into(), rounds: 3, seconds: 1, full, plants: Vec::new() };
+        let options =
+            Options { seawall: "none".into(), rounds: 3, seconds: 1, full, quick: false, plants: Vec::new() };
         let mut lines = Vec::new();
         let verdict =
             all(&Bars::read().unwrap().chat, figures, &options, &mut |line| lines.push(line.to_owned()));

@@ -242,7 +242,14 @@ mod tests {
     }
 
     fn options(plants: &[Plant]) -> Options {
-        Options { seawall: "none".into(), rounds: 6, seconds: 2, full: true, plants: plants.to_vec() }
+        Options {
+            seawall: "none".into(),
+            rounds: 6,
+            seconds: 2,
+            full: true,
+            quick: false,
+            plants: plants.to_vec(),
+        }
     }
 
     fn set(rounds: &mut [Round], (id, threads): At, ns: f64) {
