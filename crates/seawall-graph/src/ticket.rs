@@ -3,7 +3,7 @@
 //! A ticket names keys and versions, not one position for all (FlightTracker, OSDI 2020): a cache that lags a little
 //! misses only the few keys this client wrote, and answers all others from memory. Beyond [`TICKET_KEYS_MAX`] keys the
 //! oldest are given up, and instead of each the position of its database must have been heard of; beyond
-//! [`SHARDS_MAX`] databases, for as long as it lives, the source is asked.
+//! `SHARDS_MAX` databases, for as long as it lives, the source is asked.
 //!
 //! ## On the wire
 //!

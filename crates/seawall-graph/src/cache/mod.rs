@@ -7,7 +7,7 @@
 //! - Age is a backstop for changes that were never heard of (S1, layers 4 and 5). What is too old is still kept until its
 //!   room is needed: when nobody can be asked, an old answer is better than none.
 //!
-//! The budget holds for what is in use: data, tables, dead slots ([`entry`] and [`segment`] say how it is counted). Not
+//! The budget holds for what is in use: data, tables, dead slots (`entry` and `segment` say how it is counted). Not
 //! counted is the spare room of quick_cache's slab, which doubles as vectors do, and what the allocator loses between
 //! pieces: a full cache of 128 MiB was seen to take 5 to 10 % more than its budget of the system. Memory is split into
 //! segments, each behind a lock that is held for one decision.

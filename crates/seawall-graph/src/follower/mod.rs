@@ -2,7 +2,7 @@
 //!
 //! It reaches the leader by messages only ([`Upstream`]), so that it can one day stand on another machine. A write goes
 //! up, and what came of it is applied here before it is answered: whoever wrote through this follower reads what it
-//! wrote. What others wrote it hears from each database's change stream ([`news`]).
+//! wrote. What others wrote it hears from each database's change stream (`news`).
 //!
 //! ## How old an answer can be
 //!

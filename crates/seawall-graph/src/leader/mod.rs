@@ -6,7 +6,7 @@
 //!            ◄── news ───────────────  store ──► memory
 //! ```
 //!
-//! One process leads all databases of a data folder, by a lease ([`holder`]) and by the epochs it claimed with it: a
+//! One process leads all databases of a data folder, by a lease (`holder`) and by the epochs it claimed with it: a
 //! write of an earlier leader that arrives late is refused by the database itself. A process that does not lead
 //! answers [`Refusal::Standby`] to every call, and takes over when the other ends.
 //!

@@ -41,7 +41,7 @@ impl Group {
         Some(group)
     }
 
-    /// Where it is; see [`within`].
+    /// Where it is; see `within`.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
